@@ -1,0 +1,1 @@
+"""Named features of bars, computed once for all windows."""

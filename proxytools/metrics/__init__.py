@@ -1,0 +1,1 @@
+"""How good are probabilities (`bar`) and spans (`span`)?"""

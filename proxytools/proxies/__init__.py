@@ -1,0 +1,1 @@
+"""Everything that gives a bar a probability of lying in a span."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -151,7 +151,8 @@ class Windows:
         """Return the chosen windows, in that order."""
         index = np.asarray(windows)
         columns = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Windows(**{k: None if v is None else v[index] for k, v in columns.items()})
+        chosen: dict[str, Any] = {k: None if v is None else v[index] for k, v in columns.items()}
+        return Windows(**chosen)
 
 
 @dataclass(frozen=True, eq=False)

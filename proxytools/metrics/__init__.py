@@ -1,1 +1,1 @@
-"""How good are probabilities (`bar`) and spans (`span`)?"""
+"""How good probabilities (`bar`) and spans (`span`) are."""

@@ -111,6 +111,29 @@ class Spans:
             self.score[rows],
         )
 
+    @classmethod
+    def concatenate(cls, parts: Sequence[Spans], windows: Sequence[Int], n_windows: int) -> Self:
+        """Join spans of disjoint sets of windows; ``windows[i]`` holds the places of part ``i``.
+
+        Examples
+        --------
+        >>> a, b = Spans.of([[(0, 2)]]), Spans.of([[], [(1, 3)]])
+        >>> Spans.concatenate([a, b], [np.array([1]), np.array([0, 2])], 3).window
+        array([1, 2])
+        """
+        return cls(
+            np.concatenate([at[part.window] for part, at in zip(parts, windows, strict=True)]),
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("start", "stop")
+            ),
+            n_windows,
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("label", "score")
+            ),
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Windows:
@@ -261,8 +284,11 @@ class Proxy(Protocol):
     name: str
     feature_set: str
 
-    def fit(self, features: FeatureSet, data: SpanDataset, target: Float | None = None) -> Self:
-        """Learn from ``data.mask``, or from ``target`` (N, T) in [0, 1] where it is given."""
+    def fit(self, features: FeatureSet, data: SpanDataset, target: Float | None = None) -> Proxy:
+        """Learn from ``data.mask``, or from ``target`` (N, T) in [0, 1] where it is given.
+
+        Returns the fitted proxy, which need not be the one that was asked.
+        """
         ...
 
     def predict(self, features: FeatureSet) -> NDArray[np.float32]:

@@ -1,0 +1,87 @@
+"""Options that commands share, and where their values come from: flag, environment, file."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+PATH = click.Path(path_type=Path)  # existence is checked where the file is read, with advice
+
+
+def _from_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    """Take defaults from a TOML file: top-level keys, and those of the command's own table."""
+    if path is None:
+        return None
+    try:
+        settings = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise click.BadParameter(f"{path}: {error}") from None
+    own = settings.pop(ctx.info_name or "", {})
+    shared = {key: value for key, value in settings.items() if not isinstance(value, dict)}
+    known = {p.name for p in ctx.command.params}
+    for key in own:
+        if key.replace("-", "_") not in known:
+            near = difflib.get_close_matches(key, [str(k) for k in known], 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise click.BadParameter(f"{path}: {ctx.info_name} has no option {key!r}{hint}")
+    ctx.default_map = {k.replace("-", "_"): v for k, v in {**shared, **own}.items()}
+    return path
+
+
+def options(*decorators: Command) -> Command:
+    """Join option decorators into one, in reading order."""
+    return lambda command: reduce(lambda done, add: add(done), reversed(decorators), command)
+
+
+config = click.option(
+    "--config",
+    type=PATH,
+    is_eager=True,
+    callback=_from_file,
+    help="TOML file of option values; flags and PROXYTOOLS_<COMMAND>_<OPTION> come first.",
+)
+seed = click.option("--seed", default=0, help="Seed of folds, models and resampling.")
+quiet = click.option("--quiet", is_flag=True, help="No progress on stderr.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+threads = click.option("--threads", default=0, help="Threads; 0 for all cores.")
+device = click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda", "opencl", "auto"]),
+    default="cpu",
+    help="XGBoost and formulas run on cuda, LightGBM on opencl; an absent device is an error.",
+)
+feature_set = click.option(
+    "--features",
+    default="full",
+    help="Feature set: full looks ahead inside the window, causal does not, classic has four.",
+)
+folds = options(
+    click.option("--folds", default=5, type=click.IntRange(2), help="Grouped folds."),
+    click.option("--embargo", default="0", help="Time kept free after test windows, as 2h."),
+)
+out = click.option("--out", type=PATH, help="New run directory.  [default: runs/<command>-<time>]")
+
+bars_format = options(
+    click.option("--zone", help="Time zone of naive timestamps, as Europe/Berlin."),
+    click.option("--gap", help="Longest time between bars of one run.  [1.5 median intervals]"),
+)
+data = options(
+    click.option(
+        "--data",
+        type=PATH,
+        help="Windows parquet, or long bars (parquet, CSV).  [default: embedded planted windows]",
+    ),
+    click.option("--spans", type=PATH, help="CSV of marks for long bars: series_id, start, end."),
+    click.option("--labelled", type=PATH, help="CSV of what was looked at in long bars."),
+    click.option("--bars", default=105, type=click.IntRange(1), help="Window length to cut."),
+    click.option("--stride", type=click.IntRange(1), help="Bars between windows.  [--bars]"),
+    click.option("--bar-interval", help="Bar length where windows have one timestamp, as 1min."),
+    bars_format,
+)

@@ -1,0 +1,66 @@
+"""Results on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import click
+
+Item = TypeVar("Item")
+
+
+def as_json(content: Any) -> None:
+    """Print strict JSON."""
+    click.echo(json.dumps(content, indent=2, allow_nan=False))
+
+
+def note(text: str, *, quiet: bool = False) -> None:
+    """Say something to the person, beside the results."""
+    if not quiet:
+        click.echo(text, err=True)
+
+
+def track(description: str, *, quiet: bool) -> Any:
+    """Return a wrapper of a sequence that shows a progress bar with the time left."""
+
+    def wrap(items: Sequence[Item]) -> Iterable[Item]:
+        from rich.console import Console
+
+        console = Console(stderr=True)
+        return items if quiet or not console.is_terminal else _bar(items, description, console)
+
+    return wrap
+
+
+def _bar(items: Sequence[Item], description: str, console: Any) -> Iterator[Item]:
+    from rich.progress import track as rich_track
+
+    yield from rich_track(items, description, console=console, transient=True)
+
+
+def table(rows: Sequence[dict[str, Any]], title: str) -> None:
+    """Print rows as a table; numbers to three places, missing ones as a dash."""
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in rows[0]:
+        shown.add_column(name, justify="left" if name in ("model", "metric") else "right")
+    for row in rows:
+        shown.add_row(*map(_cell, row.values()))
+    console = Console()
+    width = None if console.is_terminal else 200  # a pipe has no width to fold at
+    Console(width=width).print(shown)
+
+
+def metrics(values: dict[str, Any], title: str) -> None:
+    """Print one figure a line."""
+    table([{"metric": name, "value": value} for name, value in values.items()], title)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

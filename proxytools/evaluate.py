@@ -1,0 +1,317 @@
+"""Honest evaluation: held-out soft labels, the leaderboard, paired comparisons.
+
+Whatever is reported here is measured on windows whose group took no part in fitting, selecting,
+thresholding or stopping: a proxy is cloned and fitted anew on each fold's training windows, and
+what it chooses it chooses inside them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from proxytools import features as feature_sets
+from proxytools import splits
+from proxytools.errors import InputError
+from proxytools.metrics.bar import bar_metrics, pearson
+from proxytools.metrics.resample import paired_interval, pearson_interval
+from proxytools.metrics.span import span_metrics
+from proxytools.proxies.reference import Constant, PositionPrior, Random
+from proxytools.types import FeatureSet, Float, Int, Proxy, SoftLabels, SpanDataset, Spans
+
+Features = Mapping[str, FeatureSet]
+Track = Callable[[Sequence[splits.Fold]], Iterable[splits.Fold]]
+
+
+@dataclass(frozen=True, eq=False)
+class CrossFit:
+    """What a proxy says of windows it never saw.
+
+    Attributes
+    ----------
+    data : SpanDataset
+        The labelled windows, in their order.
+    soft : SoftLabels
+        Held-out probabilities of those windows.
+    spans : Spans
+        Held-out detections.
+    units : (N,) int64
+        What a bootstrap resamples.
+    seconds : float
+        Wall time of all fits and predictions.
+    """
+
+    data: SpanDataset
+    soft: SoftLabels
+    spans: Spans
+    units: Int
+    seconds: float
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Bar and span metrics of the held-out windows, and the interval of Pearson r."""
+        low, high = self.interval
+        bars = bar_metrics(self.soft.prob, self.data.mask)
+        return {**bars, "ci_low": low, "ci_high": high, **span_metrics(self.spans, self.data.spans)}
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of Pearson r, from a bootstrap over groups."""
+        return pearson_interval(self.soft.prob, self.data.mask, self.units)
+
+
+def cross_fit(
+    proxy: Proxy,
+    data: SpanDataset,
+    *,
+    n_folds: int = 5,
+    seed: int = 0,
+    embargo: str = "0",
+    features: Features | None = None,
+    track: Track = iter,
+) -> CrossFit:
+    """Fit a proxy on each fold's training windows and score the windows held out.
+
+    Parameters
+    ----------
+    proxy : Proxy
+        Cloned for every fold; left as it is.
+    data : SpanDataset
+        Its unlabelled windows are put aside.
+    n_folds : int
+        Grouped folds; fewer where there are fewer groups.
+    embargo : str
+        Time after a test window in which no training window may lie, as ``"2h"``.
+    features : mapping, optional
+        Feature sets of ``data`` computed before, by name.
+    track : callable, optional
+        Wraps the folds as they are worked through, to show progress.
+
+    Examples
+    --------
+    >>> from proxytools import synthetic
+    >>> from proxytools.proxies import make
+    >>> data = synthetic.planted(40, preset="easy", seed=0).data
+    >>> fitted = cross_fit(make("formula"), data, n_folds=2)
+    >>> bool(fitted.soft.held_out.all()), fitted.soft.prob.shape
+    (True, (40, 105))
+    """
+    features = features or compute(data, [proxy])
+    own = features[proxy.feature_set].take(data.labelled)
+    data = data.take(data.labelled)
+    started = time.perf_counter()
+    prob, spans = _held_out(proxy, data, own, track(_folds(data, own, n_folds, seed, embargo)))
+    seconds = time.perf_counter() - started
+    soft = SoftLabels(
+        prob, proxy.name, np.ones(len(data), bool), data.windows.ids, own.lookahead_bars
+    )
+    units = splits.resampling_units(data.windows, splits.groups(data.windows))
+    return CrossFit(data, soft, spans, units, seconds)
+
+
+def _held_out(
+    proxy: Proxy, data: SpanDataset, features: FeatureSet, folds: Iterable[splits.Fold]
+) -> tuple[NDArray[np.float32], Spans]:
+    """(N, T) probabilities and the spans of windows, each from a proxy that never saw them."""
+    prob = np.zeros((len(data), data.n_bars), np.float32)  # (N, T)
+    parts, places = [], []
+    for fold in folds:
+        fitted = clone(proxy).fit(features.take(fold.train), data.take(fold.train))
+        unseen = features.take(fold.test)
+        prob[fold.test] = fitted.predict(unseen)
+        parts.append(fitted.detect(unseen))
+        places.append(fold.test)
+    return prob, Spans.concatenate(parts, places, len(data))
+
+
+def compute(data: SpanDataset, proxies: Iterable[Proxy]) -> dict[str, FeatureSet]:
+    """Compute every feature set that some of the proxies read, each once."""
+    names = dict.fromkeys(proxy.feature_set for proxy in proxies)
+    return {name: feature_sets.compute(data.windows.ohlc, name) for name in names}
+
+
+def _folds(
+    data: SpanDataset, features: FeatureSet, n_folds: int, seed: int, embargo: str
+) -> list[splits.Fold]:
+    if not len(data):
+        raise InputError(
+            "data", got="no labelled window", expected="labelled windows", fix="Mark some first"
+        )
+    return splits.folds(
+        data, n_folds, seed=seed, lookback_bars=features.lookback_bars, embargo=embargo
+    )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Paired difference of two proxies' Pearson r, with its 95 % interval."""
+
+    difference: float
+    low: float
+    high: float
+
+
+def compare(a: CrossFit, b: CrossFit, *, draws: int = 2000, seed: int = 0) -> Comparison:
+    """How much better ``a`` correlates with the marks than ``b``, on the same windows.
+
+    Both are resampled together, by group, so what is hard for both cancels. Made to be asserted
+    on: ``assert compare(lightgbm, formula).low > 0``.
+
+    Raises
+    ------
+    InputError
+        The two were not held out on the same windows.
+    """
+    if not np.array_equal(a.soft.ids, b.soft.ids):
+        raise InputError(
+            f"compare({a.soft.source}, {b.soft.source})",
+            got="different windows",
+            expected="two cross-fits of one data set",
+        )
+    mask = a.data.mask
+    return Comparison(
+        *paired_interval(a.soft.prob, b.soft.prob, mask, a.units, draws=draws, seed=seed)
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the leaderboard; every figure is held out."""
+
+    model: str
+    pearson_r: float
+    ci_low: float
+    ci_high: float
+    p_value: float
+    average_precision: float | None
+    separation: float | None
+    span_f1_50: float | None
+    gain: float
+    gain_low: float
+    gain_high: float
+    seconds: float
+
+    def passes(self, gate: float) -> bool:
+        """Fit for pre-training: interval above the gate, and a gain over the position prior."""
+        return self.ci_low > gate and self.gain_low > 0
+
+
+def references(seed: int = 0) -> list[Proxy]:
+    """Return the rows every method must beat."""
+    return [Constant(), Random(seed), PositionPrior()]
+
+
+def correlate(
+    proxies: Sequence[Proxy],
+    data: SpanDataset,
+    *,
+    n_folds: int = 5,
+    seed: int = 0,
+    embargo: str = "0",
+    permutations: int = 199,
+    track: Callable[[Sequence[Proxy]], Iterable[Proxy]] = iter,
+) -> list[Row]:
+    """Cross-fit proxies and the three references on the same folds; best correlation first.
+
+    Parameters
+    ----------
+    proxies : sequence of Proxy
+    data : SpanDataset
+    permutations : int
+        Draws of the null for ``p_value``; its least value is 1 / (permutations + 1).
+    track : callable, optional
+        Wraps the proxies as they are worked through, to show progress.
+
+    Returns
+    -------
+    list of Row
+        ``gain`` is the paired difference to the position prior, with its interval.
+    """
+    data = data.take(data.labelled)
+    proxies = [*proxies, *references(seed)]
+    features = compute(data, proxies)
+    options: dict[str, Any] = {"n_folds": n_folds, "seed": seed, "embargo": embargo}
+    prior = cross_fit(PositionPrior(), data, features=features, **options)
+    rows = []
+    for proxy in track(proxies):
+        fitted = cross_fit(proxy, data, features=features, **options)
+        own = features[proxy.feature_set]
+        folds = _folds(data, own, n_folds, seed, embargo)
+        p_value = permutation_p(proxy, fitted, own, folds, permutations, seed=seed)
+        rows.append(_row(fitted, compare(fitted, prior, seed=seed), p_value))
+    return sorted(rows, key=lambda row: -row.pearson_r)
+
+
+def _row(fitted: CrossFit, gain: Comparison, p_value: float) -> Row:
+    metrics = fitted.metrics
+    named = {k: metrics[k] for k in Row.__dataclass_fields__ if k in metrics}
+    return Row(
+        model=fitted.soft.source,
+        **named,
+        p_value=p_value,
+        gain=gain.difference,
+        gain_low=gain.low,
+        gain_high=gain.high,
+        seconds=fitted.seconds,
+    )
+
+
+def permutation_p(
+    proxy: Proxy,
+    fitted: CrossFit,
+    features: FeatureSet,
+    folds: Sequence[splits.Fold],
+    permutations: int,
+    *,
+    seed: int = 0,
+) -> float:
+    """P-value of Pearson r against marks dealt to other windows.
+
+    The null moves whole masks between windows, groups in one piece, so it keeps how marks lie
+    inside a window (the position prior stays) and breaks only their tie to the prices. A proxy
+    with ``searches = True`` repeats its whole cross-fit, search included, on every draw; the
+    others keep their held-out probabilities, which were fixed before the marks of their windows
+    were looked at.
+    """
+    rng = np.random.default_rng(seed)
+    groups = splits.groups(fitted.data.windows)
+    orders = [_deal(groups, rng) for _ in range(permutations)]
+    if getattr(proxy, "searches", False):
+        null = [_refit_r(proxy, fitted.data, features, folds, order) for order in orders]
+    else:
+        null = _null_r(fitted.soft.prob, fitted.data.mask, orders)
+    observed = pearson(fitted.soft.prob, fitted.data.mask)
+    return float((1 + np.sum(np.asarray(null) >= observed)) / (1 + permutations))
+
+
+def _deal(groups: Int, rng: np.random.Generator) -> Int:
+    """(N,) which window's marks each window gets: groups change places, their insides do not."""
+    shuffled = rng.permutation(groups.max() + 1)[groups]  # (N,)
+    order = np.empty_like(groups)
+    order[np.argsort(groups, kind="stable")] = np.argsort(shuffled, kind="stable")
+    return order
+
+
+def _refit_r(
+    proxy: Proxy, data: SpanDataset, features: FeatureSet, folds: Sequence[splits.Fold], order: Int
+) -> float:
+    """Pearson r of a whole cross-fit on marks dealt to other windows."""
+    dealt = replace(data, spans=data.spans.take(order))
+    prob, _ = _held_out(clone(proxy).set_params(inner_folds=0), dealt, features, folds)
+    return pearson(prob, dealt.mask)
+
+
+def _null_r(prob: Float, mask: NDArray[np.uint8], orders: Sequence[Int]) -> list[float]:
+    """Pearson r of every draw from one Gram matrix: moving masks changes only sum(p * y)."""
+    p = prob.astype(np.float64) - prob.mean(dtype=np.float64)
+    y = mask - mask.mean()
+    spread = np.sqrt((p**2).sum() * (y**2).sum())
+    gram = p @ y.T  # (N, N)
+    rows = np.arange(len(p))
+    return [float(gram[rows, order].sum() / spread) if spread > 0 else 0.0 for order in orders]

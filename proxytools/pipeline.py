@@ -1,0 +1,231 @@
+"""What the commands do: whole jobs, from a data set to the files of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sklearn.base import clone
+
+from proxytools import evaluate, features, io, label, plots, rundir, splits, synthetic
+from proxytools.errors import GateError, InputError
+from proxytools.evaluate import CrossFit, Row
+from proxytools.proxies import store
+from proxytools.proxies.bars import BarProxy
+from proxytools.proxies.linear import FormulaProxy
+from proxytools.proxies.statistics import calibration_stats, expansion_stats
+from proxytools.types import FeatureSet, SoftLabels, SpanDataset, Spans
+
+DEFAULT_DATA = "planted medium, 210 windows, seed 1"
+
+
+def default_data() -> SpanDataset:
+    """Return the embedded data set, for a command without ``--data``."""
+    return synthetic.planted(210, preset="medium", seed=1).data
+
+
+def fit(
+    run: rundir.RunDir,
+    proxy: BarProxy,
+    data: SpanDataset,
+    *,
+    n_folds: int = 5,
+    seed: int = 0,
+    embargo: str = "0",
+    unlabelled: Path | None = None,
+    require_causal: bool = False,
+    track: evaluate.Track = iter,
+) -> dict[str, Any]:
+    """Cross-fit a proxy, refit it on all labelled windows and write everything into a run.
+
+    Files: ``model.json`` and its weights, ``soft_labels.parquet`` (held out for labelled windows;
+    for unlabelled ones from the refit), ``spans.csv`` (held-out detections), ``metrics.json``,
+    ``expansion_stats.csv``, ``proxy_validation.png``, ``windows.png``; ``proxy_formula.json`` for
+    a formula; ``soft_unlabelled.parquet`` for ``unlabelled`` bars.
+
+    Returns
+    -------
+    dict
+        The content of ``metrics.json``.
+
+    Raises
+    ------
+    InputError
+        ``require_causal`` and the proxy's features look ahead, or the data are unfit.
+    """
+    computed = evaluate.compute(data, [proxy])
+    own = computed[proxy.feature_set]
+    if require_causal:
+        check_causal(proxy.name, own.lookahead_bars)
+    fitted = evaluate.cross_fit(
+        proxy, data, n_folds=n_folds, seed=seed, embargo=embargo, features=computed, track=track
+    )
+    final = clone(proxy).fit(own, data)
+    model = store.Model.of(final, data, own)
+    store.save(model, run)
+    _write_soft_labels(run / "soft_labels.parquet", _all_soft(fitted, model, data, own))
+    _spans_table(fitted).to_csv(run / "spans.csv", index=False)
+    metrics = {"model": proxy.name, **fitted.metrics, "seconds": fitted.seconds}
+    run.write_json("metrics.json", metrics)
+    stats = expansion_stats(data)
+    stats.to_csv(run / "expansion_stats.csv", index=False)
+    if isinstance(final, FormulaProxy):
+        run.write_json("proxy_formula.json", final.report(metrics, calibration_stats(stats)))
+    plots.validation(fitted, run / "proxy_validation.png")
+    plots.gallery(fitted, run / "windows.png", seed=seed)
+    if unlabelled is not None:
+        label.label(model, unlabelled, run / "soft_unlabelled.parquet")
+    return metrics
+
+
+def correlate(
+    run: rundir.RunDir,
+    proxies: Sequence[BarProxy],
+    data: SpanDataset,
+    *,
+    gate: float | None = None,
+    **options: Any,
+) -> list[Row]:
+    """Put proxies and references on one leaderboard and write it into a run.
+
+    Files: ``leaderboard.json``, ``leaderboard.csv``, ``leaderboard.png``. Options are those of
+    `evaluate.correlate`.
+    """
+    rows = evaluate.correlate(proxies, data, **options)
+    table = [asdict(row) for row in rows]
+    run.write_json("leaderboard.json", table)
+    pd.DataFrame(table).to_csv(run / "leaderboard.csv", index=False)
+    plots.leaderboard(rows, run / "leaderboard.png", gate=0.15 if gate is None else gate)
+    return rows
+
+
+def check_gate(rows: Sequence[Row], gate: float) -> None:
+    """Refuse a leaderboard on which no proxy is fit for pre-training.
+
+    Raises
+    ------
+    GateError
+        No interval lies above the gate together with a gain over the position prior.
+    """
+    if not any(row.passes(gate) for row in rows):
+        best = rows[0]
+        raise GateError(
+            f"No proxy passes the gate: it needs an interval above {gate:g} and a paired gain over "
+            f"the position prior above 0; the best, {best.model}, has r = {best.pearson_r:.3f} "
+            f"[{best.ci_low:.3f}, {best.ci_high:.3f}] and a gain of {best.gain:.3f} "
+            f"[{best.gain_low:.3f}, {best.gain_high:.3f}]."
+        )
+
+
+def check_causal(name: str, lookahead_bars: int) -> None:
+    """Refuse what looks ahead.
+
+    Raises
+    ------
+    InputError
+        ``lookahead_bars`` is above 0.
+    """
+    if lookahead_bars > 0:
+        raise InputError(
+            f"--require-causal, {name}",
+            got=f"features that look {lookahead_bars} bars ahead",
+            expected="features that never look ahead",
+            fix="Use --features causal",
+        )
+
+
+def evaluate_model(model: store.Model, data: SpanDataset) -> dict[str, Any]:
+    """Bar and span metrics of a saved proxy on other labelled windows.
+
+    Returns
+    -------
+    dict
+        Everything `bar_metrics` and `span_metrics` return, the interval of Pearson r
+        (``ci_low``, ``ci_high``) and ``n_windows``.
+
+    Raises
+    ------
+    InputError
+        No window is labelled.
+    """
+    if not data.labelled.any():
+        raise InputError("data", got="no labelled window", expected="labelled windows")
+    data = data.take(data.labelled)
+    own = features.compute(data.windows.ohlc, model.proxy.feature_set)
+    soft = SoftLabels(
+        model.proxy.predict(own),
+        model.proxy.name,
+        np.ones(len(data), bool),
+        data.windows.ids,
+        model.lookahead_bars,
+    )
+    units = splits.resampling_units(data.windows, splits.groups(data.windows))
+    result = CrossFit(data, soft, model.proxy.detect(own), units, 0.0)
+    return {"model": model.proxy.name, "n_windows": len(data), **result.metrics}
+
+
+def load_model(run: Path) -> store.Model:
+    """Read the model of a run directory; safe for one from a stranger."""
+    return store.load(rundir.open_run(run))
+
+
+def label_bars(
+    run: Path,
+    bars: Path,
+    out: Path,
+    *,
+    zone: str | None = None,
+    gap: str | None = None,
+    require_causal: bool = False,
+) -> int:
+    """Write the soft labels of a file of bars with the model of a run; see `label.label`."""
+    model = load_model(run)
+    if require_causal:
+        check_causal(model.proxy.name, model.lookahead_bars)
+    source = io.sha256(run / "model.json") + io.sha256(run / model.proxy.weights_file)
+    return label.label(model, bars, out, source=source, zone=zone, gap=gap)
+
+
+def _all_soft(
+    fitted: CrossFit, model: store.Model, data: SpanDataset, own: FeatureSet
+) -> SoftLabels:
+    """Held-out labels of labelled windows; the refit's for the others, which it never saw.
+
+    An unlabelled window that shares bars with a labelled one was seen, and is not held out.
+    """
+    prob = np.empty((len(data), data.n_bars), np.float32)  # (N, T)
+    prob[data.labelled] = fitted.soft.prob
+    held_out = np.ones(len(data), bool)
+    if not data.labelled.all():
+        prob[~data.labelled] = model.proxy.predict(own.take(~data.labelled))
+        groups = splits.groups(data.windows)
+        held_out = data.labelled | ~np.isin(groups, groups[data.labelled])
+    return SoftLabels(
+        prob, fitted.soft.source, held_out, data.windows.ids, fitted.soft.lookahead_bars
+    )
+
+
+def _write_soft_labels(path: Path, soft: SoftLabels) -> None:
+    table = pa.table(
+        {"window_id": soft.ids.tolist(), "prob": list(soft.prob), "held_out": soft.held_out}
+    )
+    about = {"source": soft.source, "lookahead_bars": str(soft.lookahead_bars)}
+    pq.write_table(table.replace_schema_metadata(about), path)
+
+
+def _spans_table(fitted: CrossFit) -> pd.DataFrame:
+    spans: Spans = fitted.spans
+    return pd.DataFrame(
+        {
+            "window_id": fitted.data.windows.ids[spans.window],
+            "start": spans.start,
+            "stop": spans.stop,
+            "score": spans.score,
+        }
+    )

@@ -1,0 +1,74 @@
+"""The rows every method must beat: constant, random and the position prior."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+from proxytools.decode import Decoder
+from proxytools.errors import InputError
+from proxytools.types import FeatureSet, Float, SpanDataset, Spans
+
+
+class _Reference(BaseEstimator):
+    """Scores bars without looking at prices; detects nothing below a probability of one half."""
+
+    feature_set = "classic"  # only the shape is read: the smallest set there is
+    name: str
+
+    def fit(self, features: FeatureSet, data: SpanDataset, target: Float | None = None) -> Self:
+        """Remember the mean mask of the labelled windows by bar index."""
+        mask = data.mask if target is None else target
+        self.mean_mask_ = mask[data.labelled].mean(axis=0, dtype=np.float64)  # (T,)
+        return self
+
+    def detect(self, features: FeatureSet) -> Spans:
+        """Spans where the probability reaches one half."""
+        return Decoder().spans(self.predict(features))
+
+    def predict(self, features: FeatureSet) -> NDArray[np.float32]:
+        """(N, T) probability of lying in a span."""
+        raise NotImplementedError
+
+
+class Constant(_Reference):
+    """The base rate of the training bars, everywhere."""
+
+    name = "constant"
+
+    def predict(self, features: FeatureSet) -> NDArray[np.float32]:
+        """(N, T) the same number in every bar."""
+        return np.full(features.values.shape[:2], self.mean_mask_.mean(), np.float32)
+
+
+class Random(_Reference):
+    """Uniform noise: shows what chance looks like at this sample size."""
+
+    name = "random"
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+
+    def predict(self, features: FeatureSet) -> NDArray[np.float32]:
+        """(N, T) uniform in [0, 1)."""
+        return np.random.default_rng(self.seed).random(features.values.shape[:2], np.float32)
+
+
+class PositionPrior(_Reference):
+    """The mean training mask by bar index: what hand-cut windows give away for free."""
+
+    name = "position-prior"
+
+    def predict(self, features: FeatureSet) -> NDArray[np.float32]:
+        """(N, T) one row, repeated."""
+        n, n_bars = features.values.shape[:2]
+        if n_bars != len(self.mean_mask_):
+            raise InputError(
+                "position-prior",
+                got=f"windows of {n_bars} bars",
+                expected=f"windows of {len(self.mean_mask_)} bars, as in training",
+            )
+        return np.tile(self.mean_mask_.astype(np.float32), (n, 1))

@@ -70,7 +70,7 @@ def _form(name: str) -> Form:
     return FORMS[name]
 
 
-class LinearFormula(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class LinearFormula(ClassifierMixin, BaseEstimator):
     """The formula with given parameters, as a scikit-learn classifier of bars.
 
     Parameters
@@ -110,14 +110,13 @@ class LinearFormula(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Check the data and note the classes; there is nothing to learn."""
         _form(self.form)
-        X, self.classes_ = _checked(self, X, y)
+        _, self.classes_ = _checked(self, X, y)
         return self
 
     def predict_proba(self, X: ArrayLike) -> Floats:
         """(n, 2) probability of each class."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=np.float64)
-        p = self.prob(*X.T)
+        p = self.prob(*validate_data(self, X, reset=False, dtype=np.float64).T)
         if len(self.classes_) == 1:
             return np.ones((len(p), 1))
         return np.column_stack([1.0 - p, p])
@@ -125,13 +124,15 @@ class LinearFormula(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """(n,) the likelier class."""
         check_is_fitted(self)
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        likelier: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return likelier
 
     def prob(self, ret: Floats, streak: Floats, vol: Floats) -> Floats:
         """Value of the formula, in [0, 1], for arrays of any one shape."""
         streak_unit = _form(self.form).streak_bars
         score = ret * self.return_weight + streak / streak_unit * self.streak_weight
-        return np.clip(score / (vol + self.vol_epsilon), 0.0, 1.0)
+        prob: Floats = np.clip(score / (vol + self.vol_epsilon), 0.0, 1.0)
+        return prob
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -140,7 +141,7 @@ class LinearFormula(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-class FormulaSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class FormulaSearch(ClassifierMixin, BaseEstimator):
     """Choose the formula's parameters by Pearson correlation with the marks, in one fused pass.
 
     Parameters
@@ -181,8 +182,8 @@ class FormulaSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Score every parameter set on these bars and keep the best."""
-        X, self.classes_ = _checked(self, X, y)
-        return self.search(X, np.asarray(y) == self.classes_[-1])
+        bars, self.classes_ = _checked(self, X, y)
+        return self.search(bars, np.asarray(y) == self.classes_[-1])
 
     def search(self, X: Floats, target: ArrayLike) -> Self:
         """Like `fit`, for targets (n,) anywhere in [0, 1]."""
@@ -190,7 +191,8 @@ class FormulaSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if sets.ndim != 2 or sets.shape[1] != 3 or not len(sets):
             raise InputError("parameters", got=f"shape {sets.shape}", expected="(K, 3), K >= 1")
         self.scores_ = scores(X, target, sets, form=self.form, device=self.device)
-        self.best_ = LinearFormula(*sets[self.scores_.argmax()].tolist(), form=self.form)
+        w_ret, w_streak, eps = sets[self.scores_.argmax()].tolist()
+        self.best_ = LinearFormula(w_ret, w_streak, eps, self.form)
         self.best_.classes_ = getattr(self, "classes_", np.array([0, 1]))
         self.best_.n_features_in_ = 3
         return self
@@ -202,26 +204,27 @@ class FormulaSearch(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """(n,) the likelier class by the best parameter set."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        likelier: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return likelier
 
     __sklearn_tags__ = LinearFormula.__sklearn_tags__
 
 
 def _checked(estimator: BaseEstimator, X: ArrayLike, y: ArrayLike) -> tuple[Floats, NDArray[Any]]:
     """Validate bars and marks the way scikit-learn's estimators do."""
-    X, y = validate_data(estimator, X, y, dtype=np.float64)
-    check_classification_targets(y)
-    classes = np.unique(y)
+    bars, marks = validate_data(estimator, X, y, dtype=np.float64)
+    check_classification_targets(marks)
+    classes = np.unique(marks)
     if len(classes) > 2:
         raise ValueError(
-            f"Only binary classification is supported. The type of the target is multiclass: "
+            "Only binary classification is supported. The type of the target is multiclass: "
             f"{len(classes)} classes."
         )
-    if X.shape[1] != 3:
+    if bars.shape[1] != 3:
         raise ValueError(
-            f"X has {X.shape[1]} features, the formula reads 3: return, streak, volatility."
+            f"X has {bars.shape[1]} features, the formula reads 3: return, streak, volatility."
         )
-    return X, classes
+    return bars, classes
 
 
 def scores(
@@ -254,15 +257,18 @@ def scores(
     spread = (pp - p * p / n) * (y @ y - y.sum() ** 2 / n)
     # A constant formula tells nothing: its spread is rounding noise around zero, its r is 0.
     varies = spread > 1e-12 * n * np.maximum(pp, 1e-300)
-    return np.divide(covariance, np.sqrt(np.abs(spread)), where=varies, out=np.zeros(len(sets)))
+    out = np.zeros(len(sets))
+    np.divide(covariance, np.sqrt(np.abs(spread)), where=varies, out=out)
+    return out
 
 
 def _cpu_sums(ret: Floats, streak: Floats, vol: Floats, y: Floats, sets: Floats) -> Floats:
     n_chunks = min(_MOST_CHUNKS, -(-len(y) // _BARS_A_BLOCK))
-    return _partial_sums(ret, streak, vol, y, sets, n_chunks).sum(axis=0)
+    sums: Floats = _partial_sums(ret, streak, vol, y, sets, n_chunks).sum(axis=0)
+    return sums
 
 
-@numba.njit(  # type: ignore[misc]
+@numba.njit(
     cache=True,
     parallel=True,
     nogil=True,

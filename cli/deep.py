@@ -2,8 +2,10 @@
 
 import click
 
+from cli import group
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(cls=group.Commands, context_settings=group.SETTINGS)
 @click.version_option(package_name="proxytools-spans", prog_name="deep")
 def cli() -> None:
     """Train and use the deep span detector.
@@ -14,4 +16,4 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command."""
-    cli()
+    group.run(cli)

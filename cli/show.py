@@ -55,6 +55,13 @@ def table(rows: Sequence[dict[str, Any]], title: str) -> None:
     Console(width=width).print(shown)
 
 
+def rows(leaderboard: Sequence[Any], title: str) -> None:
+    """Print a leaderboard."""
+    from dataclasses import asdict
+
+    table([asdict(row) for row in leaderboard], title)
+
+
 def metrics(values: dict[str, Any], title: str) -> None:
     """Print one figure a line."""
     table([{"metric": name, "value": value} for name, value in values.items()], title)

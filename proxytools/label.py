@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from proxytools import features, io, rundir
 from proxytools.errors import InputError
 from proxytools.proxies.store import Model
-from proxytools.types import FeatureSet, Int
+from proxytools.types import Int
 
 WINDOWS_A_BATCH = 256
 BATCHES_A_PART = 64
@@ -149,15 +149,12 @@ class _Run:
 def score(model: Model, batch: Batch) -> NDArray[np.float32]:
     """(n,) probability of every bar a batch is asked for."""
     own = features.compute(batch.ohlc, model.proxy.feature_set)  # (B, T, F)
-    if model.proxy.per_bar:  # judge the wanted bars alone: a third of them all
-        wanted = FeatureSet(
-            own.values[batch.window, batch.bar][None],  # (1, n, F)
-            own.names,
-            own.lookback_bars,
-            own.lookahead_bars,
-        )
-        return model.proxy.predict(wanted)[0]
-    return model.proxy.predict(own)[batch.window, batch.bar]
+    if not model.proxy.per_bar:
+        prob: NDArray[np.float32] = model.proxy.predict(own)[batch.window, batch.bar]
+        return prob
+    wanted = own.values[batch.window, batch.bar]  # (n, F): a third of all bars
+    own = replace(own, values=wanted[None])  # (1, n, F)
+    return model.proxy.predict(own)[0]
 
 
 def label(
@@ -201,7 +198,13 @@ def label(
             str(out), got="an existing file", expected="a new one", fix="Choose another --out"
         )
     out.parent.mkdir(parents=True, exist_ok=True)
-    job = {"bars": io.sha256(bars), "model": source, "zone": zone, "gap": gap, "format": 1}
+    job: dict[str, object] = {
+        "bars": io.sha256(bars),
+        "model": source,
+        "zone": zone,
+        "gap": gap,
+        "format": 1,
+    }
     parts = out.parent / f".{out.name}.parts"
     pieces = io.stream(bars, chunk=chunk, zone=zone, gap=gap)
     with rundir.held(parts):

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sklearn.base import clone
 
-from proxytools import evaluate, features, io, label, plots, rundir, splits, synthetic
+from proxytools import evaluate, features, io, label, leaderboard, plots, rundir, splits, synthetic
 from proxytools.errors import GateError, InputError
-from proxytools.evaluate import CrossFit, Row
-from proxytools.proxies import store
+from proxytools.evaluate import CrossFit
+from proxytools.leaderboard import Row
+from proxytools.proxies import make, store
 from proxytools.proxies.bars import BarProxy
 from proxytools.proxies.linear import FormulaProxy
 from proxytools.proxies.statistics import calibration_stats, expansion_stats
@@ -95,13 +96,24 @@ def correlate(
     """Put proxies and references on one leaderboard and write it into a run.
 
     Files: ``leaderboard.json``, ``leaderboard.csv``, ``leaderboard.png``. Options are those of
-    `evaluate.correlate`.
+    `leaderboard.correlate`.
     """
-    rows = evaluate.correlate(proxies, data, **options)
+    rows = leaderboard.correlate(proxies, data, **options)
     table = [asdict(row) for row in rows]
     run.write_json("leaderboard.json", table)
     pd.DataFrame(table).to_csv(run / "leaderboard.csv", index=False)
     plots.leaderboard(rows, run / "leaderboard.png", gate=0.15 if gate is None else gate)
+    return rows
+
+
+def demo(
+    run: rundir.RunDir, data: SpanDataset, *, seed: int = 0, threads: int = 0, track: Any = iter
+) -> list[Row]:
+    """Correlate every kind of proxy, then fit the boosted one, all into one run."""
+    names = ("formula", "formula-classic", "logistic", "lightgbm", "xgboost")
+    proxies = [make(name, seed=seed, threads=threads) for name in names]
+    rows = correlate(run, proxies, data, seed=seed, track=track)
+    fit(run, make("lightgbm", seed=seed, threads=threads), data, seed=seed)
     return rows
 
 

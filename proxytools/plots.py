@@ -12,7 +12,8 @@ from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from proxytools.evaluate import CrossFit, Row
+from proxytools.evaluate import CrossFit
+from proxytools.leaderboard import Row
 from proxytools.types import Float, Spans
 
 INSIDE, OUTSIDE, MARK, PROB = "#c4571a", "#8a939c", "#f2c14e", "#1f5fa8"

@@ -121,18 +121,13 @@ class Spans:
         >>> Spans.concatenate([a, b], [np.array([1]), np.array([0, 2])], 3).window
         array([1, 2])
         """
-        return cls(
-            np.concatenate([at[part.window] for part, at in zip(parts, windows, strict=True)]),
-            *(
-                np.concatenate([getattr(part, name) for part in parts])
-                for name in ("start", "stop")
-            ),
-            n_windows,
-            *(
-                np.concatenate([getattr(part, name) for part in parts])
-                for name in ("label", "score")
-            ),
+        pairs = list(zip(parts, windows, strict=True))
+        window = np.concatenate([at[part.window] for part, at in pairs])
+        start, stop, label, score = (
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("start", "stop", "label", "score")
         )
+        return cls(window, start, stop, n_windows, label, score)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,7 @@ FLOORS = {
     "proxytools.metrics": 2,
     "proxytools.proxies": 3,
     "proxytools.evaluate": 4,
+    "proxytools.leaderboard": 4.5,
     "proxytools.label": 4,
     "proxytools.plots": 5,
     "proxytools.pipeline": 6,

@@ -11,19 +11,16 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Self
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from proxytools.errors import DeviceError, InputError
+from proxytools.errors import InputError
+from proxytools.proxies.scoring import scores
 
 Floats = NDArray[np.float64]
-
-_BARS_A_BLOCK = 1024  # three columns and two scratch rows of a block stay in the first-level cache
-_MOST_CHUNKS = 64  # bounds the partial sums; fixed, so the result never depends on the threads
 
 
 @dataclass(frozen=True)
@@ -190,7 +187,9 @@ class FormulaSearch(ClassifierMixin, BaseEstimator):
         sets = grid(self.form) if self.parameters is None else np.asarray(self.parameters, float)
         if sets.ndim != 2 or sets.shape[1] != 3 or not len(sets):
             raise InputError("parameters", got=f"shape {sets.shape}", expected="(K, 3), K >= 1")
-        self.scores_ = scores(X, target, sets, form=self.form, device=self.device)
+        self.scores_ = scores(
+            X, target, sets, streak_bars=_form(self.form).streak_bars, device=self.device
+        )
         w_ret, w_streak, eps = sets[self.scores_.argmax()].tolist()
         self.best_ = LinearFormula(w_ret, w_streak, eps, self.form)
         self.best_.classes_ = getattr(self, "classes_", np.array([0, 1]))
@@ -225,106 +224,3 @@ def _checked(estimator: BaseEstimator, X: ArrayLike, y: ArrayLike) -> tuple[Floa
             f"X has {bars.shape[1]} features, the formula reads 3: return, streak, volatility."
         )
     return bars, classes
-
-
-def scores(
-    X: Floats, target: ArrayLike, sets: Floats, *, form: str = "directionless", device: str = "cpu"
-) -> Floats:
-    """(K,) Pearson r between each parameter set's probability and the target, over all bars.
-
-    Parameters
-    ----------
-    X : (n, 3)
-        Return, streak in bars, volatility.
-    target : (n,) in [0, 1]
-    sets : (K, 3)
-        ``(return_weight, streak_weight, vol_epsilon)``
-    device : {"cpu", "cuda"}
-
-    Raises
-    ------
-    DeviceError
-        CUDA was asked for and is not there.
-    """
-    ret, streak, vol = np.ascontiguousarray(np.asarray(X, np.float64).T)
-    streak = streak / _form(form).streak_bars
-    y = np.ascontiguousarray(target, np.float64)
-    sets = np.ascontiguousarray(sets, np.float64)
-    sums = _cuda_sums if device == "cuda" else _cpu_sums
-    p, pp, py = sums(ret, streak, vol, y, sets).T
-    n = len(y)
-    covariance = py - p * y.sum() / n
-    spread = (pp - p * p / n) * (y @ y - y.sum() ** 2 / n)
-    # A constant formula tells nothing: its spread is rounding noise around zero, its r is 0.
-    varies = spread > 1e-12 * n * np.maximum(pp, 1e-300)
-    out = np.zeros(len(sets))
-    np.divide(covariance, np.sqrt(np.abs(spread)), where=varies, out=out)
-    return out
-
-
-def _cpu_sums(ret: Floats, streak: Floats, vol: Floats, y: Floats, sets: Floats) -> Floats:
-    n_chunks = min(_MOST_CHUNKS, -(-len(y) // _BARS_A_BLOCK))
-    sums: Floats = _partial_sums(ret, streak, vol, y, sets, n_chunks).sum(axis=0)
-    return sums
-
-
-@numba.njit(
-    cache=True,
-    parallel=True,
-    nogil=True,
-    fastmath={"reassoc", "contract", "nsz", "nnan", "ninf"},
-)
-def _partial_sums(
-    ret: Floats, streak: Floats, vol: Floats, y: Floats, sets: Floats, n_chunks: int
-) -> Floats:
-    """(n_chunks, K, 3) sums of p, p*p and p*y: each block of bars is read once for all sets."""
-    n, n_sets = len(y), len(sets)
-    out = np.zeros((n_chunks, n_sets, 3))
-    for chunk in numba.prange(n_chunks):
-        inverse = np.empty(_BARS_A_BLOCK)
-        for begin in range(chunk * n // n_chunks, (chunk + 1) * n // n_chunks, _BARS_A_BLOCK):
-            end = min(begin + _BARS_A_BLOCK, (chunk + 1) * n // n_chunks)
-            r, s, v, t = ret[begin:end], streak[begin:end], vol[begin:end], y[begin:end]
-            for k in range(n_sets):
-                w_ret, w_streak, eps = sets[k]
-                if k == 0 or eps != sets[k - 1, 2]:
-                    for i in range(end - begin):
-                        inverse[i] = 1.0 / (v[i] + eps)
-                p1 = p2 = py = 0.0
-                for i in range(end - begin):
-                    p = (r[i] * w_ret + s[i] * w_streak) * inverse[i]
-                    p = min(max(p, 0.0), 1.0)
-                    p1 += p
-                    p2 += p * p
-                    py += p * t[i]
-                out[chunk, k, 0] += p1
-                out[chunk, k, 1] += p2
-                out[chunk, k, 2] += py
-    return out
-
-
-def _cuda_sums(ret: Floats, streak: Floats, vol: Floats, y: Floats, sets: Floats) -> Floats:
-    import torch
-
-    if not torch.cuda.is_available():
-        raise DeviceError(
-            "device", got="cuda", expected="a CUDA device visible to torch", fix="Use --device cpu"
-        )
-    return torch_sums(ret, streak, vol, y, sets, device="cuda")
-
-
-def torch_sums(
-    ret: Floats, streak: Floats, vol: Floats, y: Floats, sets: Floats, *, device: str
-) -> Floats:
-    """(K, 3) sums of p, p*p and p*y on a torch device, a few sets at a time."""
-    import torch
-
-    r, s, v, t = (torch.as_tensor(a, device=device) for a in (ret, streak, vol, y))  # (n,)
-    out = torch.empty((len(sets), 3), dtype=torch.float64, device=device)  # (K, 3)
-    step = max(1, 2**27 // max(1, len(y)))  # at most a gibibyte for each temporary
-    for first in range(0, len(sets), step):
-        w = torch.as_tensor(sets[first : first + step], device=device).T[:, :, None]  # (3, k, 1)
-        p = ((r * w[0] + s * w[1]) / (v + w[2])).clamp_(0.0, 1.0)  # (k, n)
-        out[first : first + step] = torch.stack([p.sum(1), (p * p).sum(1), p @ t], dim=1)
-    result: Floats = out.cpu().numpy()
-    return result

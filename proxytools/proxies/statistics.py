@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from proxytools import features
 from proxytools.types import SpanDataset
@@ -61,7 +62,7 @@ def calibration_stats(stats: pd.DataFrame) -> dict[str, float]:
     return {name: float(stats[column].mean()) for name, column in columns.items()}
 
 
-def _returns(close: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _returns(close: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N, T) simple returns; 0 for the first bar and after a price of 0."""
     out = np.zeros_like(close)
     np.divide(np.diff(close), close[:, :-1], out=out[:, 1:], where=close[:, :-1] != 0)

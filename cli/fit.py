@@ -1,0 +1,72 @@
+"""``proxytools fit``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cli import inputs, options, show
+
+
+@click.command()
+@click.option(
+    "--model",
+    default="lightgbm",
+    help="formula, formula-classic, logistic, "
+    "random-forest, hist-gradient-boosting, lightgbm or xgboost.",
+)
+@options.data
+@options.feature_set
+@options.device
+@click.option("--search", type=click.Choice(["optuna"]), help="Tune inside every training fold.")
+@click.option("--trials", default=30, type=click.IntRange(1), help="Trials of --search.")
+@click.option("--unlabelled", type=options.PATH, help="Bars to write soft labels for as well.")
+@click.option("--require-causal", is_flag=True, help="Refuse features that look ahead.")
+@options.folds
+@options.out
+@options.seed
+@options.threads
+@options.as_json
+@options.quiet
+@options.config
+def fit(**given: Any) -> None:
+    """Cross-fit a proxy, refit it on all windows and save it with its held-out soft labels.
+
+    \b
+    proxytools fit --model lightgbm --data windows.parquet --out runs/a
+    proxytools fit --model formula
+    proxytools fit --data bars.csv --spans marks.csv --labelled seen.csv --zone UTC
+    """
+    from proxytools import pipeline
+    from proxytools.proxies import make, search
+
+    quiet = given["quiet"]
+    proxy = make(
+        given["model"],
+        features=given["features"],
+        seed=given["seed"],
+        device=given["device"],
+        threads=given["threads"],
+    )
+    if given["search"]:
+        proxy = search.Searched(proxy, given["trials"], progress=not quiet)
+    data = inputs.read(given)
+    out = inputs.out(given)
+    with inputs.open_run(out, given) as run:
+        metrics = pipeline.fit(
+            run,
+            proxy,
+            data,
+            n_folds=given["folds"],
+            seed=given["seed"],
+            embargo=given["embargo"],
+            unlabelled=given["unlabelled"],
+            require_causal=given["require_causal"],
+            track=show.track(f"{given['model']}: folds", quiet=quiet),
+        )
+    if given["as_json"]:
+        show.as_json({**metrics, "run": str(out)})
+    else:
+        show.metrics(metrics, f"{given['model']}, held out on {int(data.labelled.sum())} windows")
+    show.note(f"Wrote {out}", quiet=quiet)

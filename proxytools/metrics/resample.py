@@ -100,12 +100,12 @@ def paired_interval(
     >>> low < difference < high < 0
     True
     """
-    sums = np.hstack([_pearson_sums(prob, mask, units) for prob in (prob_a, prob_b)])  # (U, 10)
+    sums = np.stack([_pearson_sums(prob, mask, units) for prob in (prob_a, prob_b)])  # (2, U, 5)
 
     def difference(total: Sums) -> Sums:
-        return _correlation(total[:, :5]) - _correlation(total[:, 5:])
+        return _correlation(total[0]) - _correlation(total[1])
 
-    low, high = _interval(_resample(sums, difference, draws, seed), len(sums), level)
+    low, high = _interval(_resample(sums, difference, draws, seed), sums.shape[1], level)
     return pearson(prob_a, mask) - pearson(prob_b, mask), low, high
 
 
@@ -143,13 +143,13 @@ def f1_paired_interval(
         raise InputError(
             "span counts", got=f"shapes {counts_a.shape}, {counts_b.shape}", expected="(N, 3) twice"
         )
-    sums = _by_unit(np.hstack([counts_a, counts_b]), units)  # (U, 6)
+    sums = np.stack([_by_unit(counts, units) for counts in (counts_a, counts_b)])  # (2, U, 3)
 
     def difference(total: Sums) -> Sums:
-        return _f1(total[:, :3]) - _f1(total[:, 3:])
+        return _f1(total[0]) - _f1(total[1])
 
-    low, high = _interval(_resample(sums, difference, draws, seed), len(sums), level)
-    return float(difference(sums.sum(axis=0)[None])[0]), low, high
+    low, high = _interval(_resample(sums, difference, draws, seed), sums.shape[1], level)
+    return float(difference(sums.sum(axis=1, keepdims=True))[0]), low, high
 
 
 def _pearson_sums(prob: Float, mask: NDArray[np.generic], units: Int) -> Sums:
@@ -185,9 +185,9 @@ def _by_unit(per_window: NDArray[np.number], units: Int) -> Sums:
 
 
 def _resample(sums: Sums, metric: Callable[[Sums], Sums], draws: int, seed: int) -> Sums:
-    """(draws,) metric of as many resamples of the units."""
+    """(draws,) metric of as many resamples of the units; ``sums`` is (..., U, K)."""
     rng = np.random.default_rng(seed)
-    n_units = len(sums)
+    n_units = sums.shape[-2]
     values = []
     block = max(1, WEIGHTS_AT_ONCE // n_units)
     for done in range(0, draws, block):

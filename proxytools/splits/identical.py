@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from proxytools.types import Int
 
-RUN = 8
+RUN = 6
 MIN_PRICES = 4
 
 Bits = NDArray[np.uint64]
@@ -19,7 +19,7 @@ def shared_bars(ohlc: NDArray[np.float64]) -> Int:
 
     If two windows overlap, all their common bars are equal: the end of one is the beginning of
     the other. Each window's first telling run of bars is looked up among all runs of all windows
-    by hash, and every hit is verified over the whole overlap it implies. A run is 8 bars (half a
+    by hash, and every hit is verified over the whole overlap it implies. A run is 6 bars (half a
     window where that is less) with at least 4 distinct prices: fewer, as in flat or coarsely
     priced bars, recur by chance. Overlaps without such a run are not found; equal windows always
     are.

@@ -134,7 +134,9 @@ class _Source:
             ohlc = np.empty((batch.num_rows, 4 if prices else 0))
             if prices:
                 for k, name in enumerate(OHLC):
-                    ohlc[:, k] = numbers(columns[name], self.table.places(row, name), "a price")
+                    ohlc[:, k] = numbers(
+                        columns[name], self.table.places(row, name), "a finite price"
+                    )
                 check.prices(ohlc, self.table.places(row))
             for name, start, stop in self._runs(columns, batch.num_rows, row):
                 yield _Rows(name, row + start, ticks[start:stop], ohlc[start:stop])

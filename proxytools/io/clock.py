@@ -127,6 +127,11 @@ def median_interval(counts: Counter[int]) -> float:
     return float(np.mean(sizes[np.searchsorted(ends, middle, side="right")]))
 
 
+def show(ticks: Any) -> str:
+    """Nanoseconds since 1970 as text, without idle digits."""
+    return str(np.datetime64(int(ticks), "ns")).removesuffix(".000000000") + "Z"
+
+
 def check_zone(zone: str) -> None:
     """Refuse a zone that the zone database does not have."""
     try:

@@ -132,25 +132,29 @@ def _bars(column: Any, at: At, owner: Int, series: Series, zone: str | None) -> 
             return integers(column, at, "a whole bar index")
     elif not pa.types.is_temporal(column.type):
         return integers(column, at, "a whole bar index")
-    moments = clock.utc(column, at, zone)
     if series.ticks is None:
         raise InputError(
             at(0),
             got=f"{column[0]}",
             expected="a bar index, because these bars have seconds t and no timestamp",
         )
+    return _found(clock.utc(column, at, zone), at, owner, series.names, series.edges, series.ticks)
+
+
+def _found(moments: Int, at: At, owner: Int, names: tuple[str, ...], edges: Int, ticks: Int) -> Int:
     positions = np.empty_like(moments)
     for k in np.unique(owner).tolist():
-        opens = series.ticks[series.edges[k] : series.edges[k + 1]]
+        opens = ticks[edges[k] : edges[k + 1]]
         rows = np.flatnonzero(owner == k)
-        end = opens[-1] + int(np.median(np.diff(opens))) if len(opens) > 1 else opens[-1]
+        end = opens[-1] + (int(np.median(np.diff(opens))) if len(opens) > 1 else 0)
         outside = (moments[rows] < opens[0]) | (moments[rows] > end)
         if outside.any():
+            i = int(rows[first(outside)])
             raise InputError(
-                at(int(rows[first(outside)])),
-                got=f"{column[int(rows[first(outside)])]}",
-                expected=f"a time from {np.datetime64(opens[0], 'ns')} to "
-                f"{np.datetime64(end, 'ns')} (UTC), the bars of series {series.names[k]!r}",
+                at(i),
+                got=clock.show(moments[i]),
+                expected=f"a time from {clock.show(opens[0])} to {clock.show(end)}, "
+                f"which the bars of series {names[k]!r} cover",
             )
         positions[rows] = np.searchsorted(opens, moments[rows])
     return positions

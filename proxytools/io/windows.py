@@ -95,7 +95,7 @@ def _ohlc(column: Any, at: At) -> NDArray[np.float64]:
     bar = _bars_of(at, n_bars)
     bars = present(pc.list_flatten(column), bar, expected)
     _same(lengths(bars), 4, bar, "prices")
-    prices = numbers(pc.list_flatten(bars), lambda i: bar(i // 4), "a price")
+    prices = numbers(pc.list_flatten(bars), lambda i: bar(i // 4), "a finite price")
     ohlc = np.array(prices).reshape(-1, 4)  # (N * T, 4), writable
     check.prices(ohlc, bar)
     return ohlc.reshape(-1, n_bars, 4)

@@ -7,6 +7,7 @@ import numba
 from proxytools.types import Int
 
 
+# Compiled callers keep a copy of this in their own cache: touch them after a change here.
 @numba.njit(cache=True, nogil=True)
 def match(
     pred_start: Int, pred_stop: Int, true_start: Int, true_stop: Int, iou: float, partner: Int

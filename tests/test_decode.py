@@ -112,9 +112,22 @@ def naive_grid(prob, spans, iou):
         yield decoder, span_metrics(decoder.spans(prob), spans)[f"span_f1_{percent}"]
 
 
-@pytest.mark.parametrize(("seed", "iou"), [(1, 0.3), (2, 0.5), (3, 0.7)])
-def test_choice_is_the_best_of_the_grid(seed, iou):
-    prob, spans = planted(seed)
+def hills(seed):
+    """Spans so clear that most settings find them, up to different heights."""
+    prob, spans = planted(seed, noise=0.02)
+    top = np.random.default_rng(seed).uniform(0.5, 1, (len(prob), 1)).astype(np.float32)
+    bars = np.arange(prob.shape[1])
+    middle, half = (spans.start + spans.stop - 1) / 2, spans.length / 2
+    hill = np.clip(1.2 - np.abs(bars - middle[:, None]) / half[:, None], 0, 1)
+    return (0.05 * prob + 0.9 * top * hill).astype(np.float32), spans
+
+
+@pytest.mark.parametrize(
+    ("make", "seed", "iou"),
+    [(planted, 1, 0.3), (planted, 2, 0.5), (planted, 3, 0.7), (hills, 4, 0.3), (hills, 5, 0.5)],
+)
+def test_choice_is_the_best_of_the_grid(make, seed, iou):
+    prob, spans = make(seed)
     grid = dict(naive_grid(prob, spans, iou))
     chosen = choose(prob, spans, iou=iou)
     assert grid[chosen] == max(grid.values())
@@ -126,6 +139,15 @@ def test_choice_is_the_best_of_the_grid(seed, iou):
     assert rest(chosen) == min(map(rest, ties))
     highs = [decoder.high for decoder in ties if rest(decoder) == rest(chosen)]
     assert chosen.high == highs[len(highs) // 2]
+
+
+def test_of_equally_good_thresholds_the_middle_one_is_taken():
+    hill = [0.5, 0.6, 0.7, 0.8, 0.8, 0.7, 0.6, 0.5]
+    prob = np.array([[*np.linspace(0, 0.2, 20), *hill]])
+    spans = Spans.of([[(20, 28)]])
+    good = [level for level in decode._levels(prob) if 0.2 < level <= 0.7]  # IoU of 1/2 or more
+    assert len(good) >= 3
+    assert choose(prob, spans) == Decoder(good[len(good) // 2], good[len(good) // 2])
 
 
 def test_thresholds_follow_the_scale_of_the_probabilities():

@@ -16,11 +16,15 @@ MINUTE = np.timedelta64(60, "s").astype("timedelta64[ns]")
 MONDAY = np.datetime64("2024-01-01", "ns")
 
 
-def windows_at(offset, n_bars=10, series=None, parent=None, clock=False, known=True):
-    """Windows of one random series, or of several, and what is said of their origin."""
+def windows_at(offset, n_bars=10, series=None, parent=None, clock=False, known=True, stretch=1):
+    """Windows of one random series, or of several, and what is said of their origin.
+
+    With a clock a bar takes ``stretch`` minutes.
+    """
     offset = np.asarray(offset)
     names = np.array(["s"] * len(offset) if series is None else series, str)
     at = offset[:, None] + np.arange(n_bars)  # (N, T)
+    clock_minutes = offset[:, None] + np.arange(n_bars) * np.reshape(stretch, (-1, 1))  # (N, T)
     bars = {s: np.random.default_rng(k).random((999, 4)) for k, s in enumerate(np.unique(names))}
     return Windows(
         np.stack([bars[s][row] for s, row in zip(names, at, strict=True)]),
@@ -28,7 +32,7 @@ def windows_at(offset, n_bars=10, series=None, parent=None, clock=False, known=T
         parent=None if parent is None else np.array(parent, str),
         series=names if known else None,
         offset=offset if known and not clock else None,
-        time=MONDAY + at * MINUTE if clock else None,
+        time=MONDAY + clock_minutes * MINUTE if clock else None,
     )
 
 
@@ -60,9 +64,9 @@ def origins(draw, clock=None):
         st.none() | st.lists(st.sampled_from(["", "", "", "p", "q"]), min_size=n, max_size=n)
     )
     n_bars = draw(st.sampled_from([1, 2, 10]))
-    return windows_at(
-        offset, n_bars, series, parent, clock=draw(st.booleans()) if clock is None else clock
-    )
+    stretch = draw(st.lists(st.sampled_from([1, 1, 1, 6]), min_size=n, max_size=n))
+    clock = draw(st.booleans()) if clock is None else clock
+    return windows_at(offset, n_bars, series, parent, clock=clock, stretch=stretch)
 
 
 @settings(max_examples=150, deadline=None)
@@ -195,9 +199,17 @@ def test_folds_on_a_clock_are_consecutive_and_balanced():
         assert start[before.test].max() < start[after.test].min()
 
 
+def test_the_largest_groups_are_dealt_first():
+    windows = windows_at([*range(100, 700, 100), *range(0, 48, 8)])
+    for seed in range(5):
+        assert [len(fold.test) for fold in folds(windows, 2, seed=seed)] == [6, 6]
+
+
 def test_each_fold_gets_a_group_even_when_one_is_large():
     windows = windows_at([*range(0, 100, 5), 200, 300, 400], clock=True)
     assert [len(fold.test) for fold in folds(windows, 4)] == [20, 1, 1, 1]
+    windows = windows_at([0, 20, *range(100, 200, 5), 300, 400], clock=True)
+    assert [len(fold.test) for fold in folds(windows, 4)] == [2, 20, 1, 1]
 
 
 def test_purge_by_hand():

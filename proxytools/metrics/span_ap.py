@@ -15,8 +15,8 @@ IOUS = np.arange(50, 100, 5) / 100
 def average_precision(pred: Spans, true: Spans, *, by_class: bool = False) -> float | None:
     """Mean average precision over IoU 0.50, 0.55, ..., 0.95 (Lin et al. 2014, COCO).
 
-    Predictions are ranked by score over all windows; in that order each takes the free mark it
-    covers best, if their IoU reaches the threshold. The area is that under the precision
+    Predictions are ranked by score over all windows; in that order each takes the free mark
+    with which its IoU reaches the threshold. The area is that under the precision
     envelope at every recall reached (all points, not COCO's 101), and equal scores enter the
     ranking together. Predictions may overlap each other.
 
@@ -63,13 +63,12 @@ def _ranked_hits(
         taken = np.zeros(len(true_start), np.bool_)
         for rank in range(len(order)):
             p = order[rank]
-            best, choice = ious[k], -1
             for t in range(true_first[window[p]], true_first[window[p] + 1]):
                 shared = min(stop[p], true_stop[t]) - max(start[p], true_start[t])
                 iou = shared / (stop[p] - start[p] + true_stop[t] - true_start[t] - shared)
-                if not taken[t] and iou >= best and (choice < 0 or iou > best):
-                    best, choice = iou, t
-            if choice >= 0:
-                taken[choice] = True
-                hits[k, rank] = 1
+                # Marks are disjoint: from an IoU of 0.5 on no other one fits better.
+                if iou >= ious[k] and not taken[t]:
+                    taken[t] = True
+                    hits[k, rank] = 1
+                    break
     return hits

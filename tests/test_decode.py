@@ -143,9 +143,9 @@ def test_choice_is_the_best_of_the_grid(make, seed, iou):
 
 def test_of_equally_good_thresholds_the_middle_one_is_taken():
     hill = [0.5, 0.6, 0.7, 0.8, 0.8, 0.7, 0.6, 0.5]
-    prob = np.array([[*np.linspace(0, 0.2, 20), *hill]])
+    prob = np.array([[*np.linspace(0.2, 0, 20), *hill]])
     spans = Spans.of([[(20, 28)]])
-    good = [level for level in decode._levels(prob) if 0.2 < level <= 0.7]  # IoU of 1/2 or more
+    good = [level for level in decode._levels(prob) if 0.2 < level <= 0.7]  # IoU from 1/2
     assert len(good) >= 3
     assert choose(prob, spans) == Decoder(good[len(good) // 2], good[len(good) // 2])
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import fcntl
 import json
 import os
 import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,7 +19,16 @@ from typing import Any
 from proxytools.errors import InputError
 
 FORMAT = 1
-_LIBRARIES = ("numpy", "scikit-learn", "lightgbm", "xgboost", "proxytools-spans")
+_LIBRARIES = (
+    "lightgbm",
+    "numba",
+    "numpy",
+    "proxytools-spans",
+    "pyarrow",
+    "scikit-learn",
+    "scipy",
+    "xgboost",
+)
 
 
 @dataclass(frozen=True)
@@ -89,24 +99,34 @@ def create(
     1
     """
     path = path.absolute()
-    if path.exists():
+    _refuse_existing(path)
+    made = [parent for parent in path.parents if not parent.exists()]  # innermost first
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.parent / f".{path.name}.partial"
+    with held(partial):
+        try:
+            _refuse_existing(path)  # it may have been finished since
+            clear(partial)
+            run = RunDir(partial)
+            run.write_json("run.json", _record(command, config, seed, inputs, device, threads))
+            yield run
+            os.rename(partial, path)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            for parent in made:
+                with suppress(OSError):  # something else lies in it by now
+                    parent.rmdir()
+            raise
+
+
+def _refuse_existing(path: Path) -> None:
+    if os.path.lexists(path):
         raise InputError(
             str(path),
             got="an existing path",
             expected="a new run directory",
             fix="Choose another --out, or remove it first",
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f".{path.name}.partial"
-    with held(partial):
-        try:
-            clear(partial)
-            run = RunDir(partial)
-            run.write_json("run.json", _record(command, config, seed, inputs, device, threads))
-            yield run
-            os.rename(partial, path)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager
@@ -118,23 +138,38 @@ def held(directory: Path) -> Iterator[None]:
     InputError
         Another process holds it.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Between opening and locking, its last holder may have renamed the directory away.
-        if not directory.is_dir() or not os.path.samestat(os.stat(directory), os.fstat(handle)):
-            raise BlockingIOError
-        yield
-    except BlockingIOError:
+    handle = _lock(directory)
+    if handle is None:
         raise InputError(
             str(directory),
             got="output that another process is writing",
             expected="a name of its own for each run",
             fix="Choose another --out",
-        ) from None
+        )
+    try:
+        yield
     finally:
         os.close(handle)
+
+
+def _lock(directory: Path) -> int | None:
+    """Return a handle that holds the lock, or nothing where another process is faster.
+
+    Its last holder may rename or remove the directory between any two of these steps.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        handle = os.open(directory, os.O_RDONLY)
+    except (FileExistsError, FileNotFoundError):
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.stat(directory), os.fstat(handle)):
+            return handle
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(handle)
+    return None
 
 
 def clear(directory: Path) -> None:
@@ -174,15 +209,19 @@ def open_run(path: Path) -> RunDir:
         It is not one, or its format is newer than this version knows.
     """
     if not path.is_dir():
+        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, siblings, 1)
         raise InputError(
             str(path),
             got="a file" if path.exists() else "nothing there",
             expected="a run directory",
-            fix="Name a directory that `proxytools fit --out` wrote",
+            fix=f"Did you mean {near[0]}"
+            if near and not path.exists()
+            else "Name a directory that `proxytools fit --out` wrote",
         )
     record = _read_json(path / "run.json")
     found = record.get("format") if isinstance(record, dict) else None
-    if not isinstance(found, int) or found > FORMAT:
+    if type(found) is not int or not 1 <= found <= FORMAT:
         raise InputError(
             f"{path / 'run.json'}, format",
             got=repr(found),
@@ -197,7 +236,7 @@ def _read_json(path: Path) -> Any:
         raise InputError(str(path), got="nothing there", expected="a file of the run")
     try:
         return json.loads(path.read_text())
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             str(path), got=f"invalid JSON ({error})", expected="a file this project wrote"
         ) from None

@@ -96,7 +96,13 @@ def long_bars(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     series = {}
     for key in names:
-        steps = draw(st.lists(st.sampled_from([60, 60, 60, 80, 90, 91, 600]), max_size=25))
+        steps = draw(
+            st.lists(
+                st.sampled_from([60, 60, 60, 80, 90, 91, 600]),
+                min_size=draw(st.integers(0, 9)),
+                max_size=25,
+            )
+        )
         ticks = (np.cumsum([rng.integers(10**9), *steps])).tolist()
         series[key] = (ticks, sound_ohlc(rng, len(ticks)))
     return series
@@ -364,6 +370,19 @@ def test_one_series_needs_no_name_and_one_class_no_label():
     np.testing.assert_array_equal(data.mask, [[0, 0, 1], [1, 0, 0]])
 
 
+def test_a_span_is_clipped_and_one_that_only_touches_a_window_is_not_in_it():
+    path = write_bars("b.csv", *map(str, range(9)), header=HEADER.replace("timestamp", "t"))
+    Path("spans.csv").write_text("start,end\n0,2\n2,3\n6,8\n")
+    data = io.read(path, spans="spans.csv", bars=3)
+    assert data.spans.window.tolist() == [0, 0, 2]
+    assert data.spans.start.tolist() == [0, 2, 0]
+    assert data.spans.stop.tolist() == [2, 3, 2]
+    assert data.labelled.tolist() == [True, False, True]
+    data = io.read(path, spans="spans.csv", bars=2, stride=1)
+    np.testing.assert_array_equal(data.mask[:4], [[1, 1], [1, 1], [1, 0], [0, 0]])
+    assert data.spans.count[:4].tolist() == [1, 2, 1, 0]
+
+
 def test_labelled_alone_means_looked_at_and_nothing_found():
     path = write_bars("es.csv", *(f"2024-07-01T09:{i}:00Z" for i in range(30, 36)))
     Path("labelled.csv").write_text("start,end\n0,2\n2,4\n1,3\n")  # ranges may overlap
@@ -627,7 +646,7 @@ BAD = {
     "repeated hour": (
         bars("2017-10-29T00:30:00,1,2,0,1", "2017-10-29T01:30:00,1,2,0,1", zone="Europe/London"),
         "line 3, column timestamp",
-        "once and only once in Europe/London",
+        "ambiguous in timezone 'Europe/London'",
         "Convert",
     ),
     "number": (

@@ -61,6 +61,9 @@ def read(
     window is labelled if it lies in looked-at bars from end to end; without ``labelled``, if it
     has a span. Windows that are not labelled have no spans.
 
+    Prices are finite, with open and close from low to high; zero and negative ones are legal, and
+    so is a bar without a range. Times are UTC in what is returned.
+
     Parameters
     ----------
     path, spans, labelled : path

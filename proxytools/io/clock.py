@@ -157,7 +157,7 @@ def _placed(local: Any, at: At, zone: str) -> Any:
             _placed(local[half:], lambda i: at(i + half), zone)
         raise InputError(
             at(0),
-            got=f"{local[0]}, which does not exist once and only once in {zone}",
+            got=f"{local[0]} ({str(error).partition(':')[0]})",
             expected=_TIME,
             fix="Convert the file's times to UTC",
         ) from error

@@ -19,7 +19,7 @@ from proxytools.errors import InputError
 from proxytools.io.column import At
 
 BATCH_ROWS = 131_072
-CSV_BLOCK_BYTES = 8 << 20
+CSV_BLOCK_BYTES = 2 << 20
 PARQUET_SUFFIXES = (".parquet", ".pq")
 
 

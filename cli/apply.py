@@ -37,7 +37,15 @@ def label(
     """
     from proxytools import pipeline
 
-    n_bars = pipeline.label_bars(run, bars, out, zone=zone, gap=gap, require_causal=require_causal)
+    n_bars = pipeline.label_bars(
+        run,
+        bars,
+        out,
+        require_causal=require_causal,
+        zone=zone,
+        gap=gap,
+        track=show.track_bars("bars", quiet=quiet),
+    )
     show.note(f"Wrote {out}: {n_bars} bars", quiet=quiet)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli import options, show
+from cli import inputs, options, show
 
 
 @click.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from typing import Any, TypeVar
 
 import click
@@ -26,18 +26,32 @@ def track(description: str, *, quiet: bool) -> Any:
     """Return a wrapper of a sequence that shows a progress bar with the time left."""
 
     def wrap(items: Sequence[Item]) -> Iterable[Item]:
-        from rich.console import Console
-
-        console = Console(stderr=True)
-        return items if quiet or not console.is_terminal else _bar(items, description, console)
+        return items if quiet else _bar(items, len(items), description, lambda item: 1)
 
     return wrap
 
 
-def _bar(items: Sequence[Item], description: str, console: Any) -> Iterator[Item]:
-    from rich.progress import track as rich_track
+def track_bars(description: str, *, quiet: bool) -> Any:
+    """Like `track`, for batches whose lengths add up to a number of bars, where that is known."""
 
-    yield from rich_track(items, description, console=console, transient=True)
+    def wrap(batches: Iterable[Sized], n_bars: int | None) -> Iterable[Sized]:
+        return batches if quiet else _bar(batches, n_bars, description, len)
+
+    return wrap
+
+
+def _bar(
+    items: Iterable[Item], total: int | None, description: str, share: Callable[[Item], int]
+) -> Iterator[Item]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(description, total=total)
+        for item in items:
+            yield item
+            progress.advance(task, share(item))
 
 
 def table(rows: Sequence[dict[str, Any]], title: str) -> None:

@@ -192,16 +192,15 @@ def label_bars(
     bars: Path,
     out: Path,
     *,
-    zone: str | None = None,
-    gap: str | None = None,
     require_causal: bool = False,
+    **options: Any,
 ) -> int:
     """Write the soft labels of a file of bars with the model of a run; see `label.label`."""
     model = load_model(run)
     if require_causal:
         check_causal(model.proxy.name, model.lookahead_bars)
-    source = io.sha256(run / "model.json") + io.sha256(run / model.proxy.weights_file)
-    return label.label(model, bars, out, source=source, zone=zone, gap=gap)
+    fingerprint = io.sha256(run / "model.json") + io.sha256(run / model.proxy.weights_file)
+    return label.label(model, bars, out, fingerprint=fingerprint, **options)
 
 
 def _all_soft(

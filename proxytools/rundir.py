@@ -100,8 +100,6 @@ def create(
     """
     path = path.absolute()
     _refuse_existing(path)
-    made = [parent for parent in path.parents if not parent.exists()]  # innermost first
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.parent / f".{path.name}.partial"
     with held(partial):
         try:
@@ -113,9 +111,6 @@ def create(
             os.rename(partial, path)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
-            for parent in made:
-                with suppress(OSError):  # something else lies in it by now
-                    parent.rmdir()
             raise
 
 
@@ -133,11 +128,14 @@ def _refuse_existing(path: Path) -> None:
 def held(directory: Path) -> Iterator[None]:
     """Hold a directory of unfinished output, made where it is missing, against other processes.
 
+    Its parents are made as well, and those that stayed empty are removed at the end.
+
     Raises
     ------
     InputError
         Another process holds it.
     """
+    made = [parent for parent in directory.parents if not parent.exists()]  # innermost first
     handle = _lock(directory)
     if handle is None:
         raise InputError(
@@ -150,6 +148,9 @@ def held(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+        for parent in made:
+            with suppress(OSError):  # it holds something
+                parent.rmdir()
 
 
 def _lock(directory: Path) -> int | None:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, Self
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline
 
 from proxytools import decode, splits
 from proxytools.errors import InputError
 from proxytools.metrics.bar import pearson
+from proxytools.proxies.trees import UNREADABLE, check_sklearn
 from proxytools.types import FeatureSet, Float, SpanDataset, Spans
 
 Rows = NDArray[np.float32]
+
+# Not trusted by skops because of what their nodes may say: that is checked before they are used.
+TRUSTED = [
+    "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+]
+_BROKEN_ZIP = (BadZipFile, zlib.error, EOFError, OSError, ImportError, RuntimeError)
 
 
 class BarProxy(BaseEstimator):
@@ -22,7 +32,8 @@ class BarProxy(BaseEstimator):
 
     `fit` cross-fits inside the windows it is given: the probabilities held out there choose the
     decoder (and, for boosted trees, the number of rounds); the classifier is then refitted on all
-    of them. Nothing is chosen on a window that was fitted.
+    of them. Nothing is chosen on a window that was fitted, and the decoder only on marks: where
+    soft targets come without any, the default one stays.
 
     Parameters
     ----------
@@ -42,7 +53,7 @@ class BarProxy(BaseEstimator):
     Attributes
     ----------
     held_out_ : (n, T) float32
-        Inner held-out probabilities of the labelled training windows.
+        Inner held-out probabilities of the windows learnt from.
     decoder_ : Decoder
     """
 
@@ -71,10 +82,9 @@ class BarProxy(BaseEstimator):
         Raises
         ------
         InputError
-            There is no labelled window, or no bar of either class.
+            There is no labelled window, no bar of either class, or a target outside [0, 1].
         """
         values, y, data = self._training(features, data, target)
-        self.feature_names_ = features.names
         if self.inner_folds:
             self._choose(values, y, data)
         else:
@@ -108,11 +118,12 @@ class BarProxy(BaseEstimator):
         self, features: FeatureSet, data: SpanDataset, target: Float | None
     ) -> tuple[Rows, Rows, SpanDataset]:
         """(n, T, F) features and (n, T) targets of the windows to learn from, and those windows."""
+        self.feature_names_ = features.names
         if target is None:
             seen = np.flatnonzero(data.labelled)
             features, data = features.take(seen), data.take(seen)
             target = data.mask.astype(np.float32)
-        _check_target(target)
+        check_target(target, features.values.shape[:2])
         return features.values, np.asarray(target, np.float32), data
 
     def dump(self) -> bytes:
@@ -122,35 +133,40 @@ class BarProxy(BaseEstimator):
         weights: bytes = skops.io.dumps(self.model_)
         return weights
 
-    def restore(self, weights: bytes, where: str, n_features: int) -> None:
-        """Take the classifier from skops, if it holds nothing but scikit-learn's own types.
+    def restore(self, weights: bytes, where: str) -> None:
+        """Take a classifier of ``feature_names_`` from skops, if all it holds is scikit-learn's.
 
         Raises
         ------
         InputError
-            It is damaged, holds a type that is not trusted, or reads another number of columns.
+            It is damaged, holds a type or a tree that cannot be trusted, or reads another number
+            of columns.
         """
         import skops.io
-        from skops.io.exceptions import UntrustedTypesFoundException
 
         try:
-            self.model_ = skops.io.loads(weights, trusted=[])
-        except UntrustedTypesFoundException as error:
+            model = skops.io.loads(weights, trusted=TRUSTED)
+            check_sklearn(model, len(self.feature_names_))
+            two = model.predict_proba(np.zeros((1, len(self.feature_names_)), np.float32))
+            if two.shape != (1, 2) or not (two >= 0).all():
+                raise ValueError("no classifier of two classes")
+        except (*UNREADABLE, *_BROKEN_ZIP) as error:
             raise damaged(where, error) from None
-        except (BadZipFile, ValueError, TypeError, KeyError, AttributeError, OSError) as error:
-            raise damaged(where, error) from None
-        check_width(where, getattr(self.model_, "n_features_in_", 0), n_features)
+        self.model_ = model
 
     def _choose(self, values: Rows, y: Rows, data: SpanDataset) -> list[Any]:
         """Cross-fit inside the training windows; choose the decoder on what was held out."""
         models = []
         self.held_out_ = np.zeros(y.shape, np.float32)  # (N, T)
         for fold in splits.folds(data, self.inner_folds, seed=self.seed):
+            check_target(y[fold.train], y[fold.train].shape, "fit, an inner fold")
             held_out = _rows(values[fold.test]), y[fold.test].ravel()
             model = self._train(_rows(values[fold.train]), y[fold.train].ravel(), held_out)
             self.held_out_[fold.test] = self._score(model, values[fold.test])
             models.append(model)
-        self.decoder_ = decode.choose(self.held_out_, data.spans)
+        marked = data.take(data.labelled).spans
+        prob = self.held_out_[data.labelled]
+        self.decoder_ = decode.choose(prob, marked) if len(marked) else decode.Decoder()
         return models
 
     def _score(self, model: Any, values: Rows) -> NDArray[np.float32]:
@@ -168,8 +184,15 @@ class BarProxy(BaseEstimator):
             weight = np.concatenate([y * self.positive_weight, 1.0 - y])
             y = np.repeat([1, 0], len(y))
             rows, y, weight = rows[weight > 0], y[weight > 0], weight[weight > 0]
-        weights = {} if np.all(weight == 1.0) else {"sample_weight": weight}
-        return clone(self.classifier).fit(rows, y.astype(np.int64), **weights)
+        model = clone(self.classifier)
+        name = "sample_weight"
+        if isinstance(model, Pipeline):
+            name = f"{model.steps[-1][0]}__{name}"
+        weights = {} if np.all(weight == 1.0) else {name: weight}
+        model.fit(rows, y.astype(np.int64), **weights)
+        if "n_jobs" in model.get_params(deep=False):
+            model.set_params(n_jobs=1)  # else votes add up in the order in which threads finish
+        return model
 
     def _prob(self, model: Any, rows: Rows) -> Float:
         """(n,) probability of the span class."""
@@ -198,19 +221,23 @@ def damaged(where: str, error: Exception) -> InputError:
     )
 
 
-def check_width(where: str, found: int, expected: int) -> None:
-    """Refuse weights that read another number of columns than their model names."""
-    if found != expected:
-        raise InputError(where, got=f"a model of {found} columns", expected=f"{expected} columns")
-
-
-def _check_target(target: Float) -> None:
+def check_target(target: Float, shape: tuple[int, ...], where: str = "fit") -> None:
+    """Refuse targets that are not (N, T) in [0, 1], or that nothing can be learnt from."""
+    if np.shape(target) != shape or not np.all((target >= 0) & (target <= 1)):
+        raise InputError(
+            f"{where}, target",
+            got=f"shape {np.shape(target)}" if np.shape(target) != shape else "other numbers",
+            expected=f"shape {shape} in [0, 1]",
+        )
     if not len(target):
         raise InputError(
-            "fit", got="no labelled window", expected="at least one", fix="Mark some windows first"
+            where, got="no labelled window", expected="at least one", fix="Mark some windows first"
         )
-    if not 0 < target.mean() < 1:
-        kind = "outside every span" if target.mean() == 0 else "inside a span"
+    if not 0 < target.mean(dtype=np.float64) < 1:
+        kind = "inside a span" if target.any() else "outside every span"
         raise InputError(
-            "fit", got=f"training windows whose bars all lie {kind}", expected="bars of both kinds"
+            where,
+            got=f"training windows whose bars all lie {kind}",
+            expected="bars of both kinds",
+            fix="Mark more windows",
         )

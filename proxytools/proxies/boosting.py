@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from proxytools.proxies.bars import BarProxy, Rows, check_width, damaged
+from proxytools.proxies.bars import BarProxy, Rows, damaged
 from proxytools.proxies.devices import lightgbm_device, xgboost_device
+from proxytools.proxies.trees import UNREADABLE, checked_lightgbm, checked_xgboost
 from proxytools.types import Float, SpanDataset
 
 
@@ -143,8 +144,8 @@ class LightGBMProxy(BoostedProxy):
         text: str = self.model_.model_to_string()
         return text.encode()
 
-    def restore(self, weights: bytes, where: str, n_features: int) -> None:
-        """Take the model from LightGBM text.
+    def restore(self, weights: bytes, where: str) -> None:
+        """Take a model of ``feature_names_`` from LightGBM text.
 
         Raises
         ------
@@ -154,10 +155,10 @@ class LightGBMProxy(BoostedProxy):
         import lightgbm
 
         try:
-            self.model_ = lightgbm.Booster(model_str=weights.decode())
-        except (UnicodeDecodeError, lightgbm.basic.LightGBMError) as error:
+            text = checked_lightgbm(weights.decode(), len(self.feature_names_))
+            self.model_ = lightgbm.Booster(model_str=text)
+        except (*UNREADABLE, lightgbm.basic.LightGBMError) as error:
             raise damaged(where, error) from None
-        check_width(where, self.model_.num_feature(), n_features)
 
 
 class XGBoostProxy(BoostedProxy):
@@ -190,11 +191,16 @@ class XGBoostProxy(BoostedProxy):
         }
         data = xgboost.QuantileDMatrix(**train, nthread=self.threads)
         if held_out is None:
-            return xgboost.train(params, data, rounds)
+            return xgboost.train(params, data, num_boost_round=rounds)
         stop = xgboost.callback.EarlyStopping(self.patience, save_best=True)
         check = xgboost.QuantileDMatrix(**held_out, ref=data, nthread=self.threads)
         return xgboost.train(
-            params, data, rounds, [(check, "held_out")], callbacks=[stop], verbose_eval=False
+            params,
+            data,
+            num_boost_round=rounds,
+            evals=[(check, "held_out")],
+            callbacks=[stop],
+            verbose_eval=False,
         )
 
     def _best(self, model: Any) -> int:
@@ -208,8 +214,8 @@ class XGBoostProxy(BoostedProxy):
         """Return the model as XGBoost JSON."""
         return bytes(self.model_.save_raw("json"))
 
-    def restore(self, weights: bytes, where: str, n_features: int) -> None:
-        """Take the model from XGBoost JSON.
+    def restore(self, weights: bytes, where: str) -> None:
+        """Take a model of ``feature_names_`` from XGBoost JSON.
 
         Raises
         ------
@@ -220,7 +226,6 @@ class XGBoostProxy(BoostedProxy):
 
         self.model_ = xgboost.Booster({"device": xgboost_device(self.device), "verbosity": 0})
         try:
-            self.model_.load_model(bytearray(weights))
-        except xgboost.core.XGBoostError as error:
+            self.model_.load_model(bytearray(checked_xgboost(weights, len(self.feature_names_))))
+        except (*UNREADABLE, xgboost.core.XGBoostError) as error:
             raise damaged(where, error) from None
-        check_width(where, self.model_.num_features(), n_features)

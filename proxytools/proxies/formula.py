@@ -25,21 +25,39 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Form:
-    """What the three terms of the formula are: columns of a feature set, and the streak's unit."""
+    """What the formula's three terms are, and the grid that is searched.
+
+    ``columns`` of ``feature_set`` are the return (move), the streak in bars and the volatility;
+    the streak enters in units of ``STREAK_BARS``.
+    """
 
     feature_set: str
-    streak_bars: float
-    equation: str
+    columns: tuple[str, str, str]
     return_weights: tuple[float, ...]
     streak_weights: tuple[float, ...]
     vol_epsilons: tuple[float, ...]
 
+    @property
+    def equation(self) -> str:
+        """The formula in the names of its columns."""
+        ret, streak, vol = self.columns
+        unit = f"{STREAK_BARS:g}"
+        return f"clip(({ret}*w_ret + {streak}/{unit}*w_streak) / ({vol} + eps), 0, 1)"
 
+
+STREAK_BARS = 10.0
+PARAMETERS = ("return_weight", "streak_weight", "vol_epsilon")
 FORMS = {
+    "directionless": Form(
+        "directionless",
+        ("around_move_5", "run_length", "mean_range"),
+        (0.05, 0.1, 0.2),  # a move is several mean ranges: larger weights clip most bars to 1
+        (0.0, 0.01, 0.02),
+        (0.001, 0.01, 0.1),
+    ),
     "classic": Form(
         "classic",
-        10.0,
-        "clip((cum_return_5*w_ret + direction_streak/10*w_streak) / (volatility + eps), 0, 1)",
+        ("cum_return_5", "direction_streak", "volatility"),
         (0.5, 1.0, 2.0),
         (0.05, 0.1, 0.2),
         (0.001, 0.01, 0.1),
@@ -55,19 +73,42 @@ def grid(form: str = "directionless") -> Floats:
     >>> grid("classic").shape
     (27, 3)
     """
-    chosen = _form(form)
+    chosen = form_named(form)
     return np.array(
         list(product(chosen.return_weights, chosen.streak_weights, chosen.vol_epsilons))
     )
 
 
-def _form(name: str) -> Form:
+def form_named(name: str) -> Form:
+    """Look a form up, or raise an `InputError`."""
     if name not in FORMS:
         raise InputError("form", got=repr(name), expected=f"one of {', '.join(FORMS)}")
     return FORMS[name]
 
 
-class LinearFormula(ClassifierMixin, BaseEstimator):
+class _BarClassifier(ClassifierMixin, BaseEstimator):
+    """What the formula and its search share as scikit-learn classifiers."""
+
+    classes_: NDArray[Any]
+
+    def predict_proba(self, X: ArrayLike) -> Floats:
+        """(n, 2) probability of each class."""
+        raise NotImplementedError
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """(n,) the likelier class."""
+        check_is_fitted(self)
+        likelier: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return likelier
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.poor_score = True  # three numbers fit no arbitrary problem
+        return tags
+
+
+class LinearFormula(_BarClassifier):
     """The formula with given parameters, as a scikit-learn classifier of bars.
 
     Parameters
@@ -77,12 +118,13 @@ class LinearFormula(ClassifierMixin, BaseEstimator):
     vol_epsilon : float
         Added to the volatility in the denominator, in its unit; positive.
     form : {"directionless", "classic"}
-        What the three columns are; see `FORMS`.
+        What the three columns are, see `FORMS`; the formula is the same.
 
     Notes
     -----
-    ``X`` is (n, 3): return, streak in bars, volatility, in the order of the form's feature set.
-    The probability is that of the larger of the two classes.
+    ``X`` is (n, 3 or more): return, streak in bars, volatility, the form's ``columns``; what
+    stands after the third column is not read. The probability is that of the larger of the two
+    classes.
 
     Examples
     --------
@@ -106,39 +148,27 @@ class LinearFormula(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Check the data and note the classes; there is nothing to learn."""
-        _form(self.form)
-        _, self.classes_ = _checked(self, X, y)
+        form_named(self.form)
+        check_sets(np.array([[self.return_weight, self.streak_weight, self.vol_epsilon]]))
+        _, _, self.classes_ = _checked(self, X, y)
         return self
 
     def predict_proba(self, X: ArrayLike) -> Floats:
         """(n, 2) probability of each class."""
         check_is_fitted(self)
-        p = self.prob(*validate_data(self, X, reset=False, dtype=np.float64).T)
+        p = self.prob(*validate_data(self, X, reset=False, dtype=np.float64)[:, :3].T)
         if len(self.classes_) == 1:
             return np.ones((len(p), 1))
         return np.column_stack([1.0 - p, p])
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """(n,) the likelier class."""
-        check_is_fitted(self)
-        likelier: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
-        return likelier
-
     def prob(self, ret: Floats, streak: Floats, vol: Floats) -> Floats:
         """Value of the formula, in [0, 1], for arrays of any one shape."""
-        streak_unit = _form(self.form).streak_bars
-        score = ret * self.return_weight + streak / streak_unit * self.streak_weight
+        score = ret * self.return_weight + streak / STREAK_BARS * self.streak_weight
         prob: Floats = np.clip(score / (vol + self.vol_epsilon), 0.0, 1.0)
         return prob
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        tags.classifier_tags.poor_score = True  # three fixed numbers fit no arbitrary problem
-        return tags
 
-
-class FormulaSearch(ClassifierMixin, BaseEstimator):
+class FormulaSearch(_BarClassifier):
     """Choose the formula's parameters by Pearson correlation with the marks, in one fused pass.
 
     Parameters
@@ -179,39 +209,45 @@ class FormulaSearch(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Score every parameter set on these bars and keep the best."""
-        bars, self.classes_ = _checked(self, X, y)
-        return self.search(bars, np.asarray(y) == self.classes_[-1])
+        bars, marks, self.classes_ = _checked(self, X, y)
+        self.search(bars[:, :3], marks == self.classes_[-1])
+        self.best_.fit(bars, marks)
+        return self
 
     def search(self, X: Floats, target: ArrayLike) -> Self:
-        """Like `fit`, for targets (n,) anywhere in [0, 1]."""
+        """Like `fit`, for targets (n,) anywhere in [0, 1] and exactly three columns."""
+        form_named(self.form)
         sets = grid(self.form) if self.parameters is None else np.asarray(self.parameters, float)
-        if sets.ndim != 2 or sets.shape[1] != 3 or not len(sets):
-            raise InputError("parameters", got=f"shape {sets.shape}", expected="(K, 3), K >= 1")
-        self.scores_ = scores(
-            X, target, sets, streak_bars=_form(self.form).streak_bars, device=self.device
-        )
+        check_sets(sets)
+        self.scores_ = scores(X, target, sets, streak_bars=STREAK_BARS, device=self.device)
         w_ret, w_streak, eps = sets[self.scores_.argmax()].tolist()
         self.best_ = LinearFormula(w_ret, w_streak, eps, self.form)
-        self.best_.classes_ = getattr(self, "classes_", np.array([0, 1]))
-        self.best_.n_features_in_ = 3
         return self
 
     def predict_proba(self, X: ArrayLike) -> Floats:
         """(n, 2) probability of each class by the best parameter set."""
-        check_is_fitted(self, "best_")
+        check_is_fitted(self)
         return self.best_.predict_proba(validate_data(self, X, reset=False, dtype=np.float64))
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """(n,) the likelier class by the best parameter set."""
-        likelier: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
-        return likelier
 
-    __sklearn_tags__ = LinearFormula.__sklearn_tags__
+def check_sets(sets: Floats) -> None:
+    """Refuse parameter sets for which the formula is no number."""
+    if sets.ndim != 2 or sets.shape[1] != 3 or not len(sets):
+        raise InputError("parameters", got=f"shape {sets.shape}", expected="(K, 3), K >= 1")
+    bad = ~np.isfinite(sets).all(axis=1) | ~(sets[:, 2] > 0)
+    if bad.any():
+        raise InputError(
+            f"parameters, row {bad.argmax()}",
+            got=str(sets[bad.argmax()].tolist()),
+            expected="finite weights and a vol_epsilon above 0",
+        )
 
 
-def _checked(estimator: BaseEstimator, X: ArrayLike, y: ArrayLike) -> tuple[Floats, NDArray[Any]]:
-    """Validate bars and marks the way scikit-learn's estimators do."""
-    bars, marks = validate_data(estimator, X, y, dtype=np.float64)
+def _checked(
+    estimator: BaseEstimator, X: ArrayLike, y: ArrayLike
+) -> tuple[Floats, NDArray[Any], NDArray[Any]]:
+    """Bars, marks and classes, validated the way scikit-learn's estimators do."""
+    bars, marks = validate_data(estimator, X, y, dtype=np.float64, ensure_min_features=3)
     check_classification_targets(marks)
     classes = np.unique(marks)
     if len(classes) > 2:
@@ -219,8 +255,4 @@ def _checked(estimator: BaseEstimator, X: ArrayLike, y: ArrayLike) -> tuple[Floa
             "Only binary classification is supported. The type of the target is multiclass: "
             f"{len(classes)} classes."
         )
-    if bars.shape[1] != 3:
-        raise ValueError(
-            f"X has {bars.shape[1]} features, the formula reads 3: return, streak, volatility."
-        )
-    return bars, classes
+    return bars, marks, classes

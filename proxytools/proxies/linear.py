@@ -6,11 +6,18 @@ import json
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from proxytools.errors import InputError
-from proxytools.proxies.bars import BarProxy, Rows, check_width, damaged
-from proxytools.proxies.formula import FORMS, FormulaSearch, LinearFormula
+from proxytools.proxies.bars import BarProxy, Rows, damaged
+from proxytools.proxies.formula import (
+    FORMS,
+    PARAMETERS,
+    FormulaSearch,
+    LinearFormula,
+    check_sets,
+    form_named,
+)
+from proxytools.proxies.trees import UNREADABLE
 from proxytools.types import Float
 
 
@@ -49,22 +56,27 @@ class FormulaProxy(BarProxy):
 
     @property
     def feature_set(self) -> str:  # type: ignore[override]
-        """Name of the three columns the form reads."""
-        return FORMS[self.form].feature_set
+        """Name of the set that holds the form's three columns."""
+        return form_named(self.form).feature_set
 
     def _train(self, rows: Rows, y: Rows, held_out: tuple[Rows, Rows] | None = None) -> Any:
         search = FormulaSearch(self.form, self.parameters, self.device)
-        return search.search(rows.astype(np.float64), y).best_
+        return search.search(self._terms(rows), y).best_
 
     def _prob(self, model: Any, rows: Rows) -> Float:
-        prob: Float = model.prob(*rows.astype(np.float64).T)
+        prob: Float = model.prob(*self._terms(rows).T)
         return prob
+
+    def _terms(self, rows: Rows) -> NDArray[np.float64]:
+        """(n, 3) return, streak and volatility."""
+        columns = [self.feature_names_.index(name) for name in FORMS[self.form].columns]
+        return rows[:, columns].astype(np.float64)
 
     def dump(self) -> bytes:
         """Return the formula's form and parameters as JSON."""
         return json.dumps(self.model_.get_params(), indent=2).encode()
 
-    def restore(self, weights: bytes, where: str, n_features: int) -> None:
+    def restore(self, weights: bytes, where: str) -> None:
         """Take the formula from JSON.
 
         Raises
@@ -74,13 +86,14 @@ class FormulaProxy(BarProxy):
         """
         try:
             params = json.loads(weights)
-            self.form = params.pop("form")
-            self.model_ = LinearFormula(**{k: float(v) for k, v in params.items()}, form=self.form)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            self.form = str(params.pop("form"))
+            numbers = {name: float(params.pop(name)) for name in list(params)}
+            model = LinearFormula(**numbers, form=self.form)
+            check_sets(np.array([[numbers[name] for name in PARAMETERS]]))
+        except UNREADABLE as error:
             raise damaged(where, error) from None
-        if self.form not in FORMS:
-            raise InputError(f"{where}, form", got=repr(self.form), expected=", ".join(FORMS))
-        check_width(where, 3, n_features)
+        form_named(self.form)
+        self.model_ = model
 
     def report(self, metrics: dict[str, Any], calibration: dict[str, float]) -> dict[str, Any]:
         """Return the content of ``proxy_formula.json``; the correlation in it is held out."""

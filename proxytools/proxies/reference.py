@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 
 from proxytools.decode import Decoder
 from proxytools.errors import InputError
+from proxytools.proxies.bars import check_target
 from proxytools.types import FeatureSet, Float, SpanDataset, Spans
 
 
@@ -20,9 +21,11 @@ class _Reference(BaseEstimator):
     name: str
 
     def fit(self, features: FeatureSet, data: SpanDataset, target: Float | None = None) -> Self:
-        """Remember the mean mask of the labelled windows by bar index."""
-        mask = data.mask if target is None else target
-        self.mean_mask_ = mask[data.labelled].mean(axis=0, dtype=np.float64)  # (T,)
+        """Remember the mean mask of the labelled windows, or mean target, by bar index."""
+        if target is None:
+            target = data.take(data.labelled).mask.astype(np.float32)
+        check_target(target, (len(target), data.n_bars))
+        self.mean_mask_ = target.mean(axis=0, dtype=np.float64)  # (T,)
         return self
 
     def detect(self, features: FeatureSet) -> Spans:

@@ -9,13 +9,17 @@ read before anything is scored.
 from __future__ import annotations
 
 import json
+import math
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from proxytools import features
 from proxytools.decode import Decoder
 from proxytools.errors import InputError
-from proxytools.features import SETS
 from proxytools.proxies.bars import BarProxy
 from proxytools.proxies.boosting import LightGBMProxy, XGBoostProxy
 from proxytools.proxies.linear import FormulaProxy
@@ -23,6 +27,7 @@ from proxytools.rundir import RunDir
 from proxytools.types import FeatureSet, SpanDataset
 
 FORMAT = 1
+MOST_BARS = 10**6  # of a window, and so of any reach
 _KINDS: dict[str, type[BarProxy]] = {
     "formula": FormulaProxy,
     "lightgbm": LightGBMProxy,
@@ -62,12 +67,24 @@ class Model:
 
 
 def save(model: Model, run: RunDir) -> None:
-    """Write ``model.json`` and the weights into a run directory."""
+    """Write ``model.json`` and the weights into a run directory.
+
+    Raises
+    ------
+    InputError
+        The model is of a kind, or has settings, that `load` would refuse.
+    """
     proxy = model.proxy
-    kind = next(name for name, known in _KINDS.items() if type(proxy) is known)
+    kinds = [kind for kind, known in _KINDS.items() if type(proxy) is known]
+    if not kinds:
+        raise InputError(
+            "model",
+            got=f"a {type(proxy).__name__}",
+            expected=f"one of {', '.join(known.__name__ for known in _KINDS.values())}",
+        )
     record = {
         "format": FORMAT,
-        "kind": kind,
+        "kind": kinds[0],
         "name": proxy.name,
         "feature_set": proxy.feature_set,
         "feature_names": list(proxy.feature_names_),
@@ -75,11 +92,12 @@ def save(model: Model, run: RunDir) -> None:
         "lookahead_bars": model.lookahead_bars,
         "n_bars": model.n_bars,
         "classes": list(model.classes),
-        "positive_weight": proxy.positive_weight,
+        "positive_weight": float(proxy.positive_weight),
         "decoder": asdict(proxy.decoder_),
     }
     run.write_json("model.json", record)
     (run / proxy.weights_file).write_bytes(proxy.dump())
+    load(run)  # better refused now than when it is needed
 
 
 def load(run: RunDir) -> Model:
@@ -94,31 +112,47 @@ def load(run: RunDir) -> Model:
     where = run / "model.json"
     record = _checked(run.read_json("model.json"), where)
     proxy = _KINDS[record["kind"]](name=record["name"])
-    if not isinstance(proxy, FormulaProxy):
-        proxy.feature_set = record["feature_set"]
-        proxy.positive_weight = float(record["positive_weight"])
-    names = tuple(record["feature_names"])
+    proxy.feature_names_ = _names(record, where)
+    proxy.decoder_ = Decoder(**record["decoder"])
     weights = run / proxy.weights_file
     if not weights.is_file():
         raise InputError(str(weights), got="nothing there", expected=f"a {record['kind']} model")
-    proxy.restore(weights.read_bytes(), str(weights), len(names))
-    known = SETS.get(proxy.feature_set)
-    if known != names:
+    proxy.restore(weights.read_bytes(), str(weights))
+    if not isinstance(proxy, FormulaProxy):
+        proxy.feature_set = record["feature_set"]
+        proxy.positive_weight = float(record["positive_weight"])
+    elif proxy.feature_set != record["feature_set"]:
         raise InputError(
-            f"{where}, feature_names",
-            got=f"{len(names)} features of set {proxy.feature_set!r}",
-            expected=f"the {len(known)} that this version has" if known else "a registered set",
+            f"{where}, feature_set", got=record["feature_set"], expected=proxy.feature_set
+        )
+    reach = record["lookback_bars"], record["lookahead_bars"]
+    return Model(proxy, record["n_bars"], tuple(record["classes"]), *reach)
+
+
+def _names(record: dict[str, Any], where: Path) -> tuple[str, ...]:
+    """Return the model's features, which must be those registered here, with their reach."""
+    name = record["feature_set"]
+    if name not in features.SETS:
+        raise InputError(
+            f"{where}, feature_set",
+            got=repr(name),
+            expected=f"one of {', '.join(features.SETS)}",
             fix="Register the model's own features, or fit again with this version",
         )
-    proxy.feature_names_ = names
-    proxy.decoder_ = Decoder(**record["decoder"])
-    return Model(
-        proxy,
-        record["n_bars"],
-        tuple(record["classes"]),
-        record["lookback_bars"],
-        record["lookahead_bars"],
-    )
+    known = features.compute(np.empty((0, record["n_bars"], 4)), name)
+    for field, expected in (
+        ("feature_names", list(known.names)),
+        ("lookback_bars", known.lookback_bars),
+        ("lookahead_bars", known.lookahead_bars),
+    ):
+        if record[field] != expected:
+            raise InputError(
+                f"{where}, {field}",
+                got=str(record[field])[:80],
+                expected=f"{str(expected)[:80]}, as in the set {name!r} of this version",
+                fix="Fit again with this version",
+            )
+    return known.names
 
 
 def _is_strings(value: Any) -> bool:
@@ -126,32 +160,39 @@ def _is_strings(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value <= MOST_BARS
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)
+    return type(value) is float and math.isfinite(value)
+
+
+def _is_name(value: Any) -> bool:
+    """Whether a name can stand in a table or a title, and never for a path."""
+    return isinstance(value, str) and re.fullmatch(r"\w[\w .+-]{0,99}", value) is not None
+
+
+def _is_decoder(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == Decoder.__dataclass_fields__.keys()
+        and all(_is_number(value[name]) for name in ("high", "low"))
+        and all(_is_count(value[name]) for name in ("min_length", "max_gap"))
+    )
 
 
 _SCHEMA: dict[str, tuple[Any, str]] = {
     "format": (lambda v: _is_count(v) and v <= FORMAT, f"a format up to {FORMAT}"),
     "kind": (lambda v: isinstance(v, str) and v in _KINDS, f"one of {', '.join(_KINDS)}"),
-    "name": (lambda v: isinstance(v, str) and len(v) < 100, "a short name"),
-    "feature_set": (lambda v: isinstance(v, str), "a name"),
+    "name": (_is_name, "a short name of letters, digits, spaces and -.+"),
+    "feature_set": (_is_name, "a name"),
     "feature_names": (_is_strings, "a list of names"),
     "lookback_bars": (_is_count, "a number of bars"),
     "lookahead_bars": (_is_count, "a number of bars"),
     "n_bars": (lambda v: _is_count(v) and v > 0, "a number of bars"),
-    "classes": (_is_strings, "a list of names"),
+    "classes": (lambda v: _is_strings(v) and v, "a list of names"),
     "positive_weight": (lambda v: _is_number(v) and v > 0, "a positive number"),
-    "decoder": (
-        lambda v: (
-            isinstance(v, dict)
-            and v.keys() == Decoder.__dataclass_fields__.keys()
-            and all(map(_is_number, v.values()))
-        ),
-        "the decoder's settings",
-    ),
+    "decoder": (_is_decoder, "the decoder's settings"),
 }
 
 

@@ -33,8 +33,10 @@ def scores(
     Raises
     ------
     DeviceError
-        CUDA was asked for and is not there.
+        CUDA was asked for and is not there, or the device is another one.
     """
+    if device not in ("cpu", "cuda"):
+        raise DeviceError("device", got=repr(device), expected="cpu or cuda")
     ret, streak, vol = np.ascontiguousarray(np.asarray(X, np.float64).T)
     streak = streak / streak_bars
     y = np.ascontiguousarray(target, np.float64)

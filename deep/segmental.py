@@ -1,0 +1,197 @@
+"""The segmental head: an exact distribution over the spans of a window (a semi-Markov chain).
+
+Model. A segmentation is any set of disjoint spans of bars; touching ones are distinct. With bar
+scores ``e``, first-bar scores ``a``, last-bar scores ``b`` and the length prior ``p``, a span
+``[s, u)`` inside the window scores ``sum e[s:u] + a[s] + b[u-1] + log p(u - s)``; bars outside
+score 0. A span that starts at bar 0 is taken as possibly cut: its start is not in view, so it pays
+``entry`` (the log rate of starts) in place of ``a[0]``, and its length is only known to be at least
+what is seen, so it pays the survival function in place of ``p``. Likewise a span that stops at T
+pays no ``b[T-1]``. Both follow from cutting the window out of a longer chain at random
+(`deep.lengths.length_scores`). Semi-Markov conditional random field: Sarawagi and Cohen 2004.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from deep.chain import best_spans
+from deep.lengths import LengthPrior, LengthScores, length_scores
+from deep.marginals import (
+    Counts,
+    Sums,
+    compiled_sums,
+    cut,
+    expected,
+    length_rows,
+    outside,
+    starts,
+    tensor_sums,
+)
+from proxytools.types import Float, Spans
+
+
+class SpanChain:
+    """The distribution over segmentations that the scores of ``N`` windows define.
+
+    What is asked of it shares one pass over the bars, O(T * Lmax) a window.
+
+    Parameters
+    ----------
+    e, a, b : (N, T) float
+        Scores of a bar inside a span, of a span's first bar and of its last; finite, any size.
+        ``a[:, 0]`` and ``b[:, -1]`` are never used.
+    length : LengthScores
+
+    Examples
+    --------
+    >>> prior = LengthPrior.of([2, 3, 3, 4], l_max=4)
+    >>> head = SegmentalHead(n_inputs=1, prior=prior, start_bias=-3.0)
+    >>> e = torch.tensor([[-5.0, -5, 5, 5, 5, -5, -5]])
+    >>> chain = SpanChain(e, *torch.zeros(2, 1, 7), head.length())
+    >>> spans = chain.decode()
+    >>> spans.start, spans.stop, spans.score.round(3)
+    (array([2]), array([5]), array([0.998]))
+    """
+
+    def __init__(self, e: Tensor, a: Tensor, b: Tensor, length: LengthScores) -> None:
+        self.e, self.a, self.b = (x.float() if x.dtype.itemsize < 4 else x for x in (e, a, b))
+        self.length = length
+
+    @cached_property
+    def _sums(self) -> Sums:
+        return _sums(self.e, self.a, self.b, self.length)
+
+    def log_partition(self) -> Tensor:
+        """(N,) float64 log of the summed weight of all segmentations; differentiable."""
+        log_z: Tensor = _LogPartition.apply(  # type: ignore[no-untyped-call]
+            self.e, self.a, self.b, *self.length
+        )
+        return log_z
+
+    def log_likelihood(self, observed: Counts) -> Tensor:
+        """(N,) float64 log probability of the given segmentations; differentiable.
+
+        ``observed`` is `Counts.of` their spans, with the prior's ``l_max``.
+        """
+        return self.score(observed) - self.log_partition()
+
+    def score(self, observed: Counts) -> Tensor:
+        """(N,) float64 score of the given segmentations; differentiable."""
+        bars = sum(
+            (x.double() * count).sum(1)
+            for x, count in zip((self.e, self.a, self.b), observed[:3], strict=True)
+        )
+        table, log_ratio = (x.double() for x in self.length)
+        lengths = observed.length.double().flatten(1) @ table.flatten()
+        return bars + lengths + observed.excess.double() * log_ratio
+
+    def posterior(self) -> Tensor:
+        """(N, T) probability that a bar lies in a span."""
+        return (1 - outside(self._sums)).clamp_(0, 1).to(self.e.dtype)
+
+    def expected_spans(self) -> Tensor:
+        """(N,) float64 expected number of spans, cut ones included."""
+        return starts(self._sums).sum(1)
+
+    @torch.no_grad()
+    def probability(self, spans: Spans) -> Float:
+        """(S,) posterior probability that a segmentation holds exactly this span."""
+        total, e, rows = (
+            x.cpu().numpy()
+            for x in (self._sums.total, self.e.double(), length_rows(self.length, self.e.shape[1]))
+        )
+        a, b = (x.cpu().numpy() for x in (self.a, self.b))
+        n_windows, n_bars = e.shape
+        prefix = np.zeros((n_windows, n_bars + 1))
+        np.cumsum(e, axis=1, out=prefix[:, 1:])
+        w, s, u = spans.window, spans.start, spans.stop
+        around = total[0, w, s] + total[1, w, u] - total[0, w, -1]
+        inside = prefix[w, u] - prefix[w, s] + rows[cut(spans, n_bars), u - s - 1]
+        edges = np.where(s > 0, a[w, s], 0) + np.where(u < n_bars, b[w, u - 1], 0)
+        log_prob: Float = around + inside + edges
+        return np.exp(log_prob)
+
+    @torch.no_grad()
+    def decode(self) -> Spans:
+        """Most probable segmentation of each window (max-product).
+
+        A span's score is the mean posterior of its bars.
+        """
+        e, a, b = (x.detach().cpu().contiguous().numpy() for x in (self.e, self.a, self.b))
+        n_windows, n_bars = self.e.shape
+        origin = np.empty((n_windows, n_bars + 1), np.int64)
+        table = self.length.table.detach().cpu().double().numpy()
+        best_spans(e, a, b, table, float(self.length.log_ratio.detach()), origin)
+        window, stop = np.nonzero(origin >= 0)
+        start = origin[window, stop]
+        mass = np.zeros((n_windows, n_bars + 1))
+        np.cumsum(self.posterior().cpu().numpy(), axis=1, dtype=np.float64, out=mass[:, 1:])
+        score = (mass[window, stop] - mass[window, start]) / (stop - start)
+        return Spans(window, start, stop, n_windows, score=score)
+
+
+def _sums(e: Tensor, a: Tensor, b: Tensor, length: LengthScores) -> Sums:
+    return (tensor_sums if e.is_cuda else compiled_sums)(e, a, b, length)
+
+
+class _LogPartition(torch.autograd.Function):
+    """Its gradient is the expected counts, so that nothing is differentiated step by step."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, e: Tensor, a: Tensor, b: Tensor, table: Tensor, log_ratio: Tensor
+    ) -> Tensor:
+        length = LengthScores(table, log_ratio)
+        sums = _sums(e, a, b, length)
+        if any(ctx.needs_input_grad):
+            ctx.dtypes = [x.dtype for x in (e, a, b, table, log_ratio)]
+            ctx.save_for_backward(*expected(e, a, b, length, sums))
+        return sums.log_z.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+        bar, first, last, lengths, excess = ctx.saved_tensors
+        bars = [grad[:, None] * x for x in (bar, first, last)]
+        table = (grad @ lengths.flatten(1)).view(lengths.shape[1:])
+        grads = [*bars, table, grad @ excess]
+        return tuple(g.to(dtype) for g, dtype in zip(grads, ctx.dtypes, strict=True))
+
+
+class SegmentalHead(nn.Module):
+    """Linear scores over an encoder's outputs, and a learnt length prior.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Width ``H`` of the encoder's outputs.
+    prior : LengthPrior
+        Where the length scores start.
+    start_bias : float
+        Where the start score and ``entry`` begin; see `deep.lengths.start_bias`. At 0 the chain
+        would expect a dozen spans a window.
+    """
+
+    def __init__(self, n_inputs: int, prior: LengthPrior, start_bias: float) -> None:
+        super().__init__()
+        self.scores = nn.Linear(n_inputs, 3)
+        with torch.no_grad():
+            self.scores.bias.copy_(torch.tensor([0.0, start_bias, 0.0]))
+        self.length_logits = nn.Parameter(torch.tensor(prior.mass).log().float())
+        self.tail_logit = nn.Parameter(torch.tensor(prior.ratio).logit().float())
+        self.entry = nn.Parameter(torch.tensor(start_bias))
+
+    def length(self) -> LengthScores:
+        """Length scores of the prior as it stands."""
+        return length_scores(self.length_logits, self.tail_logit, self.entry)
+
+    def forward(self, encoded: Tensor) -> SpanChain:
+        """Chain over windows; ``encoded`` (N, T, H)."""
+        e, a, b = self.scores(encoded).unbind(2)  # (N, T) each
+        return SpanChain(e, a, b, self.length())

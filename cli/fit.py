@@ -52,6 +52,7 @@ def fit(**given: Any) -> None:
     if given["search"]:
         proxy = search.Searched(proxy, given["trials"], progress=not quiet)
     data = inputs.read(given)
+    inputs.check_unlabelled(given)
     out = inputs.out(given)
     with inputs.open_run(out, given) as run:
         metrics = pipeline.fit(
@@ -61,10 +62,18 @@ def fit(**given: Any) -> None:
             n_folds=given["folds"],
             seed=given["seed"],
             embargo=given["embargo"],
-            unlabelled=given["unlabelled"],
             require_causal=given["require_causal"],
             track=show.track(f"{given['model']}: folds", quiet=quiet),
         )
+        if given["unlabelled"]:
+            pipeline.label_bars(
+                run.path,
+                given["unlabelled"],
+                run / "soft_unlabelled.parquet",
+                zone=given["zone"],
+                gap=given["gap"],
+                track=show.track_bars("unlabelled bars", quiet=quiet),
+            )
     if given["as_json"]:
         show.as_json({**metrics, "run": str(out)})
     else:

@@ -28,11 +28,29 @@ def read(given: dict[str, Any], classes: tuple[str, ...] | None = None) -> SpanD
     return io.read(given["data"], classes=classes, **{name: given[name] for name in names})
 
 
+def check_unlabelled(given: dict[str, Any]) -> None:
+    """Refuse unreadable bars before the long work that comes before they are needed."""
+    from proxytools import io
+
+    if given["unlabelled"]:
+        io.stream(given["unlabelled"], zone=given["zone"], gap=given["gap"])
+
+
 def out(given: dict[str, Any]) -> Path:
     """Return the run directory to write."""
     command = click.get_current_context().info_name
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     return given["out"] or Path("runs") / f"{command}-{stamp}"
+
+
+def refuse_existing(path: Path) -> None:
+    """Never write over a file."""
+    from proxytools.errors import InputError
+
+    if path.exists():
+        raise InputError(
+            str(path), got="an existing path", expected="a new file", fix="Choose another --out"
+        )
 
 
 def open_run(out: Path, given: dict[str, Any]) -> AbstractContextManager[RunDir]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -19,20 +19,48 @@ def _from_file(ctx: click.Context, param: click.Parameter, path: Path | None) ->
     """Take defaults from a TOML file: top-level keys, and those of the command's own table."""
     if path is None:
         return None
+    from proxytools.errors import InputError
+
     try:
-        settings = tomllib.loads(path.read_text())
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise click.BadParameter(f"{path}: {error}") from None
-    own = settings.pop(ctx.info_name or "", {})
-    shared = {key: value for key, value in settings.items() if not isinstance(value, dict)}
-    known = {p.name for p in ctx.command.params}
-    for key in own:
-        if key.replace("-", "_") not in known:
-            near = difflib.get_close_matches(key, [str(k) for k in known], 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise click.BadParameter(f"{path}: {ctx.info_name} has no option {key!r}{hint}")
-    ctx.default_map = {k.replace("-", "_"): v for k, v in {**shared, **own}.items()}
+        raise InputError(f"--config {path}", got=str(error), expected="a TOML file") from None
+    group = ctx.parent.command if ctx.parent else None
+    commands = group.commands if isinstance(group, click.Group) else {}
+    tables = {key: value for key, value in settings.items() if isinstance(value, dict)}
+    shared = {key: value for key, value in settings.items() if key not in tables}
+    own, names = tables.get(ctx.info_name or "", {}), _names(ctx.command)
+    _check_keys(path, tables, commands, "the name of a command")
+    every = [name for command in commands.values() for name in _names(command)]
+    _check_keys(path, shared, every, "an option of some command")
+    _check_keys(path, own, names, f"an option of {ctx.info_name}")
+    values = {_spelt(key): str(value) for key, value in {**shared, **own}.items()}
+    ctx.default_map = {names[key]: value for key, value in values.items() if key in names}
     return path
+
+
+def _spelt(key: str) -> str:
+    return key.replace("_", "-")
+
+
+def _names(command: click.Command) -> dict[str, str]:
+    """Parameters of a command by the names a user knows."""
+    return {_spelt(opt.lstrip("-")): p.name or "" for p in command.params for opt in p.opts}
+
+
+def _check_keys(path: Path, found: Iterable[str], known: Iterable[str], expected: str) -> None:
+    from proxytools.errors import InputError
+
+    known = list(known)
+    for key in found:
+        if _spelt(key) not in known:
+            near = difflib.get_close_matches(_spelt(key), known, 1)
+            raise InputError(
+                f"--config {path}",
+                got=f"the key {key!r}",
+                expected=expected,
+                fix=f"Did you mean {near[0]!r}" if near else "",
+            )
 
 
 def options(*decorators: Command) -> Command:

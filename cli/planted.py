@@ -27,6 +27,7 @@ def synth(
     """
     from proxytools import io, synthetic
 
+    inputs.refuse_existing(out)
     io.write(out, synthetic.planted(windows, preset=preset, seed=seed).data)
     show.note(f"Wrote {out}: {windows} windows, preset {preset}", quiet=quiet)
 

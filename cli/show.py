@@ -59,14 +59,14 @@ def table(rows: Sequence[dict[str, Any]], title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    shown = Table(box=None, pad_edge=False)
     for name in rows[0]:
         shown.add_column(name, justify="left" if name in ("model", "metric") else "right")
     for row in rows:
         shown.add_row(*map(_cell, row.values()))
     console = Console()
     width = None if console.is_terminal else 200  # a pipe has no width to fold at
-    Console(width=width).print(shown)
+    Console(width=width).print(title, shown, sep="\n", highlight=False)
 
 
 def rows(leaderboard: Sequence[Any], title: str) -> None:

@@ -39,7 +39,6 @@ def fit(
     n_folds: int = 5,
     seed: int = 0,
     embargo: str = "0",
-    unlabelled: Path | None = None,
     require_causal: bool = False,
     track: evaluate.Track = iter,
 ) -> dict[str, Any]:
@@ -48,12 +47,12 @@ def fit(
     Files: ``model.json`` and its weights, ``soft_labels.parquet`` (held out for labelled windows;
     for unlabelled ones from the refit), ``spans.csv`` (held-out detections), ``metrics.json``,
     ``expansion_stats.csv``, ``proxy_validation.png``, ``windows.png``; ``proxy_formula.json`` for
-    a formula; ``soft_unlabelled.parquet`` for ``unlabelled`` bars.
+    a formula.
 
     Returns
     -------
     dict
-        The content of ``metrics.json``.
+        The content of ``metrics.json``, and the ``seconds`` that the cross-fit took.
 
     Raises
     ------
@@ -72,7 +71,7 @@ def fit(
     store.save(model, run)
     _write_soft_labels(run / "soft_labels.parquet", _all_soft(fitted, model, data, own))
     _spans_table(fitted).to_csv(run / "spans.csv", index=False)
-    metrics = {"model": proxy.name, **fitted.metrics, "seconds": fitted.seconds}
+    metrics = {"model": proxy.name, **fitted.metrics}
     run.write_json("metrics.json", metrics)
     stats = expansion_stats(data)
     stats.to_csv(run / "expansion_stats.csv", index=False)
@@ -80,9 +79,7 @@ def fit(
         run.write_json("proxy_formula.json", final.report(metrics, calibration_stats(stats)))
     plots.validation(fitted, run / "proxy_validation.png")
     plots.gallery(fitted, run / "windows.png", seed=seed)
-    if unlabelled is not None:
-        label.label(model, unlabelled, run / "soft_unlabelled.parquet")
-    return metrics
+    return {**metrics, "seconds": fitted.seconds}
 
 
 def correlate(

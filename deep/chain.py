@@ -3,7 +3,7 @@
 Bars 0..T-1, boundaries 0..T. With ``E`` the prefix sums of the bar scores, a span ``[s, u)`` that
 no edge cuts weighs ``exp(a[s] - E[s] + length(u - s) + E[u] + b[u-1])``, so that one number per
 start, ``opened[s]``, is all a stop has to look back at. O(T * Lmax); spans beyond ``Lmax`` sit in
-one further state. Everything is float64 and in logarithms.
+one further state. Everything is float64; results are logarithms.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from proxytools.types import Float
 
 Array = NDArray[np.float64]
 INNER, LEFT, RIGHT, BOTH = 0, 1, 2, 3  # rows of the length table
+NOTHING = -40.0  # log of a share that float64 does not see
+LARGE, LEAST = 200.0, 1e-200  # a weight's logarithm at most, a sum of weights at least
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _add(x: float, y: float) -> float:
-    """log(exp(x) + exp(y)); either may be -inf."""
+    """log(exp(x) + exp(y)); y may be -inf."""
     high, low = max(x, y), min(x, y)
-    return high if low == -np.inf else high + np.log1p(np.exp(low - high))
+    return high if low - high < NOTHING else high + np.log1p(np.exp(low - high))
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -33,50 +35,94 @@ def _length(row: Float, log_ratio: float, length: int) -> float:
     return score
 
 
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def _dot(x: Array, y: Array) -> float:
+    total = 0.0
+    for i in range(len(x)):
+        total += x[i] * y[i]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _log_sum(term: Array) -> float:
+    """log(sum(exp(term)))."""
+    high: float = term.max()
+    total = 0.0
+    for x in term:
+        total += np.exp(x - high)
+    result: float = high + np.log(total)
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _reach(
+    opened: Array, weight: Array, reference: float, prob: Array, log_prob: Array
+) -> tuple[float, float]:
+    """Log sum of ``opened + log_prob``, and the reference it used; the last start is new.
+
+    ``weight = exp(opened - reference)`` saves all but one exponential a bar. The reference moves
+    when a weight would grow too large or all have become too small; where even that leaves too
+    little (a length prior of vanishing probabilities), the sum is taken in logarithms.
+    """
+    shift = opened[-1] - reference
+    found = 0.0
+    if shift < LARGE:
+        weight[-1] = np.exp(shift)
+        found = _dot(weight, prob)
+    if found < LEAST:
+        reference = opened.max()
+        weight[:] = np.exp(opened - reference)
+        found = _dot(weight, prob)
+    if found < LEAST:
+        return _log_sum(opened + log_prob), reference
+    return reference + np.log(found), reference
+
+
 @njit(cache=True, nogil=True)
 def _sum(
-    e: Float, a: Float, b: Float, table: Float, log_ratio: float, total: Array, closing: Array
+    e: Float, a: Float, b: Float, table: Array, log_ratio: float, total: Array, closing: Array
 ) -> None:
     """Fill ``total`` and ``closing`` (T+1,) of one window; see `sums`."""
     n_bars, size = len(e), table.shape[1]
-    inner = table[INNER]
-    opened = np.empty(n_bars)
-    term = np.empty(n_bars + 1)
-    total[0], closing[0], tail, prefix = 0.0, -np.inf, -np.inf, 0.0
-    for stop in range(1, n_bars + 1):
+    log_prob = table[INNER, size - 2 :: -1].copy()  # longest first, as starts stand before a stop
+    prob = np.exp(log_prob)
+    opened, weight = np.empty(n_bars), np.empty(n_bars)
+    total[0], closing[0] = 0.0, -np.inf
+    prefix, tail, reference = 0.0, -np.inf, -np.inf
+    for stop in range(1, n_bars):
         bar = stop - 1
-        opened[bar] = total[bar] + a[bar] - prefix if bar > 0 else -np.inf
+        spans = _length(table[LEFT], log_ratio, stop)
+        if bar > 0:
+            opened[bar] = total[bar] + a[bar] - prefix
+            n = min(size - 1, bar)  # starts within reach; bar 0 is the edge's
+            near, reference = _reach(
+                opened[stop - n : stop],
+                weight[stop - n : stop],
+                reference,
+                prob[-n:],
+                log_prob[-n:],
+            )
+            spans = _add(spans, near)
+        if stop > size:  # the tail: longer than Lmax, its prefix taken off
+            tail = _add(tail + log_ratio, opened[stop - size] + table[INNER, size - 1])
+            spans = _add(spans, tail)
         prefix += e[bar]
-        if stop - size > 0:  # the tail: longer than Lmax, its prefix taken off
-            tail = _add(tail + log_ratio, opened[stop - size] + inner[size - 1])
-        if stop < n_bars:
-            n = min(size, stop) - 1  # starts of bars 1..stop-1 within reach
-            for i in range(n):
-                term[i] = opened[bar - i] + inner[i]
-            term[n] = tail
-            term[n + 1] = _length(table[LEFT], log_ratio, stop)
-            n += 2
-            end = b[bar]
-        else:
-            n = bar
-            for i in range(n):
-                term[i] = opened[bar - i] + _length(table[RIGHT], log_ratio, i + 1)
-            term[n] = _length(table[BOTH], log_ratio, stop)
-            n += 1
-            end = 0.0
-        high = -np.inf
-        for i in range(n):
-            high = max(high, term[i])
-        weight = 0.0
-        for i in range(n):
-            weight += np.exp(term[i] - high)
-        closing[stop] = prefix + end + high + np.log(weight)
+        closing[stop] = prefix + b[bar] + spans
         total[stop] = _add(total[bar], closing[stop])
+    bar = n_bars - 1
+    if bar > 0:
+        opened[bar] = total[bar] + a[bar] - prefix
+    prefix += e[bar]
+    for start in range(1, n_bars):
+        opened[start] += _length(table[RIGHT], log_ratio, n_bars - start)
+    opened[0] = _length(table[BOTH], log_ratio, n_bars)
+    closing[n_bars] = prefix + _log_sum(opened)
+    total[n_bars] = _add(total[bar], closing[n_bars])
 
 
 @njit(cache=True, nogil=True, parallel=True)
 def sums(
-    e: Float, a: Float, b: Float, table: Float, log_ratio: float, total: Array, closing: Array
+    e: Float, a: Float, b: Float, table: Array, log_ratio: float, total: Array, closing: Array
 ) -> None:
     """Sum over segmentations, from the left and from the right.
 
@@ -85,7 +131,7 @@ def sums(
     e, a, b : (N, T)
         Scores of a bar inside a span, of a span's first bar and of its last.
     table : (4, Lmax + 1)
-        Length scores; the rows are `INNER`, `LEFT`, `RIGHT`, `BOTH`.
+        Length scores, log probabilities; the rows are `INNER`, `LEFT`, `RIGHT`, `BOTH`.
     log_ratio : float
     total, closing : (2, N, T + 1), written
         ``total[0, :, t]`` is the log weight of all segmentations of the bars before boundary t that

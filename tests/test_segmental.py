@@ -103,15 +103,21 @@ def test_gradients_by_finite_differences(n_bars, l_max, marks):
 
 
 @settings(max_examples=40, deadline=None)
-@given(seeds, st.integers(1, 40), st.integers(1, 12), st.sampled_from([0.0, 1.0, 1e4]))
-def test_tensor_recursion_equals_compiled(seed, n_bars, l_max, scale):
+@given(
+    seeds,
+    st.integers(1, 40),
+    st.integers(1, 12),
+    st.sampled_from([0.0, 1.0, 1e4]),
+    st.sampled_from([1.0, 2000.0]),
+)
+def test_tensor_recursion_equals_compiled(seed, n_bars, l_max, scale, steep):
     rng = np.random.default_rng(seed)
     e, a, b = torch.tensor(rng.normal(size=(3, 3, n_bars)) * scale, dtype=torch.float32)
-    length = prior_scores(l_max)
-    for fast, slow in zip(
-        compiled_sums(e, a, b, length), tensor_sums(e, a, b, length), strict=True
-    ):
-        torch.testing.assert_close(slow, fast, rtol=1e-11, atol=1e-8)
+    logits, tail = torch.tensor(rng.normal(size=l_max + 1) * steep), torch.tensor(rng.normal())
+    length = length_scores(logits, tail.double(), torch.tensor(-3.0))
+    fast, slow = compiled_sums(e, a, b, length), tensor_sums(e, a, b, length)
+    for x, y in zip(fast, slow, strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-11, atol=1e-8)
 
 
 @pytest.mark.parametrize("value", [-1e4, 0.0, 1e4])

@@ -287,3 +287,14 @@ def test_counts_take_keeps_the_order():
     picked = counts.take(torch.tensor([2, 0]))
     assert picked.bar.sum(1).tolist() == [3, 2]
     assert picked.length.sum((1, 2)).tolist() == [1, 1]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_equals_cpu():
+    e, a, b = torch.randn(3, 4, 50, generator=torch.manual_seed(1))
+    length = prior_scores()
+    here = SpanChain(e, a - 4, b, length)
+    there = SpanChain(*(x.cuda() for x in (e, a - 4, b)), type(length)(*(x.cuda() for x in length)))
+    torch.testing.assert_close(there.log_partition().cpu(), here.log_partition())
+    torch.testing.assert_close(there.posterior().cpu(), here.posterior())
+    np.testing.assert_array_equal(there.decode().start, here.decode().start)

@@ -192,7 +192,7 @@ class XGBoostProxy(BoostedProxy):
         data = xgboost.QuantileDMatrix(**train, nthread=self.threads)
         if held_out is None:
             return xgboost.train(params, data, num_boost_round=rounds)
-        stop = xgboost.callback.EarlyStopping(self.patience, save_best=True)
+        stop = xgboost.callback.EarlyStopping(rounds=self.patience, save_best=True)
         check = xgboost.QuantileDMatrix(**held_out, ref=data, nthread=self.threads)
         return xgboost.train(
             params,

@@ -90,7 +90,7 @@ def _mean(values: Iterator[float | None]) -> float | None:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on, and when."""
+    """Say what the figures were measured on, and when."""
     libraries = ("numpy", "scikit-learn", "lightgbm", "xgboost", "numba")
     return {
         "date": datetime.now(UTC).date().isoformat(),
@@ -102,6 +102,7 @@ def machine() -> dict[str, Any]:
 
 
 def main() -> None:
+    """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--models", default=",".join(NAMES))

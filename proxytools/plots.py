@@ -75,9 +75,9 @@ def gallery(fitted: CrossFit, path: Path, *, n_windows: int = 6, seed: int = 0) 
         for axis in (price, below):
             shade(axis, data.spans.take([window]))
         below.plot(fitted.soft.prob[window], color=PROB, lw=1.2)
-        below.set(ylim=(0, 1), ylabel="prob")
+        below.set(ylim=(0, 1.2), yticks=[0, 1], ylabel="prob")
         found = fitted.spans.take([window])
-        below.hlines(np.full(len(found), 0.92), found.start - 0.5, found.stop - 0.5, INSIDE, lw=4)
+        below.hlines(np.full(len(found), 1.1), found.start - 0.5, found.stop - 0.5, INSIDE, lw=4)
     axes[-1, 0].set_xlabel(
         f"bar (shaded: marked; line: held-out probability of {fitted.soft.source}; thick: detected)"
     )
@@ -107,7 +107,7 @@ def candles(axis: Any, ohlc: Float) -> None:
 def shade(axis: Any, spans: Spans) -> None:
     """Shade the marked spans of one window."""
     for start, stop in zip(spans.start, spans.stop, strict=True):
-        axis.axvspan(start - 0.5, stop - 0.5, color=MARK, alpha=0.4, lw=0)
+        axis.axvspan(start - 0.5, stop - 0.5, color=MARK, alpha=0.4, lw=0, zorder=0)
 
 
 def leaderboard(rows: Sequence[Row], path: Path, *, gate: float = 0.15) -> None:

@@ -1,6 +1,7 @@
-"""Which windows belong together (`grouping`), and splits that respect it (`purged`)."""
+"""Which windows belong together (`grouping`, `identical`), and splits that respect it (`purged`)."""
 
 from proxytools.splits.grouping import groups, resampling_units
+from proxytools.splits.identical import fingerprint, shares_bars
 from proxytools.splits.purged import Fold, folds
 
-__all__ = ["Fold", "folds", "groups", "resampling_units"]
+__all__ = ["Fold", "fingerprint", "folds", "groups", "resampling_units", "shares_bars"]

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from proxytools.types import Int
+from proxytools.types import Bool, Int
 
 RUN = 6
 MIN_PRICES = 4
@@ -41,10 +41,11 @@ def shared_bars(ohlc: NDArray[np.float64]) -> Int:
     array([[0, 1]])
     """
     n_windows, n_bars, _ = ohlc.shape
-    bits = (np.ascontiguousarray(ohlc, np.float64) + 0.0).view(np.uint64)  # -0.0 becomes 0.0
+    bits = _bits(ohlc)
     run = min(RUN, (n_bars + 1) // 2)
     hashes = _hash_runs(bits, run)  # (N, T - run + 1)
-    anchor = _first_telling_run(bits, run)  # (N,)
+    telling = _telling_runs(bits, run)  # (N, T - run + 1)
+    anchor = np.where(telling.any(axis=1), telling.argmax(axis=1), -1)  # (N,)
     owner = np.flatnonzero(anchor >= 0)
     keys = hashes[owner, anchor[owner]]
     order = np.argsort(keys, kind="stable")
@@ -57,6 +58,49 @@ def shared_bars(ohlc: NDArray[np.float64]) -> Int:
     pairs = np.empty((n_windows, 2), np.int64)
     n_pairs = _link(bits, whole, by_hash, window, position, place[hit], keys, owner, anchor, pairs)
     return pairs[:n_pairs]
+
+
+def fingerprint(ohlc: NDArray[np.float64]) -> Bits:
+    """(M,) sorted hashes of every run of 6 bars: enough to know the bars again, not to read them.
+
+    Parameters
+    ----------
+    ohlc : (N, T, 4) float64
+        Finite. Windows shorter than a run leave no trace.
+    """
+    if ohlc.shape[1] < RUN:
+        return np.empty(0, np.uint64)
+    return np.unique(_hash_runs(_bits(ohlc), RUN))
+
+
+def shares_bars(ohlc: NDArray[np.float64], known: Bits) -> Bool:
+    """(N,) whether a window has a run of 6 bars, 4 distinct prices in it, among known ones.
+
+    Parameters
+    ----------
+    ohlc : (N, T, 4) float64
+        Finite.
+    known : (M,) uint64
+        From `fingerprint`.
+
+    Examples
+    --------
+    >>> bars = np.random.default_rng(0).random((40, 4))
+    >>> shares_bars(np.stack([bars[10:30], bars[20:]]), fingerprint(bars[None, :15]))
+    array([False, False])
+    >>> shares_bars(np.stack([bars[10:30], bars[20:]]), fingerprint(bars[None, :16]))
+    array([ True, False])
+    """
+    if ohlc.shape[1] < RUN or not len(known):
+        return np.zeros(len(ohlc), bool)
+    hashes = _hash_runs(_bits(ohlc), RUN)  # (N, T - RUN + 1)
+    shared: Bool = (np.isin(hashes, known) & _telling_runs(_bits(ohlc), RUN)).any(axis=1)
+    return shared
+
+
+def _bits(ohlc: NDArray[np.float64]) -> Bits:
+    """(N, T, 4) prices as bit patterns; -0.0 becomes 0.0."""
+    return (np.ascontiguousarray(ohlc, np.float64) + 0.0).view(np.uint64)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -78,10 +122,10 @@ def _hash_runs(bits: Bits, run: int) -> Bits:
 
 
 @numba.njit(cache=True, nogil=True)
-def _first_telling_run(bits: Bits, run: int) -> Int:
-    """(N,) first bar of the first run with enough distinct prices, -1 where there is none."""
+def _telling_runs(bits: Bits, run: int) -> Bool:
+    """(N, T - run + 1) whether the run from each bar on has enough distinct prices."""
     n_windows, n_bars, _ = bits.shape
-    anchor = np.full(n_windows, -1)
+    telling = np.zeros((n_windows, n_bars - run + 1), np.bool_)
     seen = np.empty(MIN_PRICES, np.uint64)
     for w in range(n_windows):
         for t in range(n_bars - run + 1):
@@ -91,10 +135,8 @@ def _first_telling_run(bits: Bits, run: int) -> Int:
                 if n_seen < MIN_PRICES and not (seen[:n_seen] == price).any():
                     seen[n_seen] = price
                     n_seen += 1
-            if n_seen == MIN_PRICES:
-                anchor[w] = t
-                break
-    return anchor
+            telling[w, t] = n_seen == MIN_PRICES
+    return telling
 
 
 @numba.njit(cache=True, nogil=True)

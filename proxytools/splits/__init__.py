@@ -1,4 +1,4 @@
-"""Which windows belong together (`grouping`, `identical`), and splits that respect it (`purged`)."""
+"""Which windows belong together (`grouping`, `identical`), and folds that respect it."""
 
 from proxytools.splits.grouping import groups, resampling_units
 from proxytools.splits.identical import fingerprint, shares_bars

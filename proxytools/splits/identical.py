@@ -94,8 +94,8 @@ def shares_bars(ohlc: NDArray[np.float64], known: Bits) -> Bool:
     if ohlc.shape[1] < RUN or not len(known):
         return np.zeros(len(ohlc), bool)
     hashes = _hash_runs(_bits(ohlc), RUN)  # (N, T - RUN + 1)
-    shared: Bool = (np.isin(hashes, known) & _telling_runs(_bits(ohlc), RUN)).any(axis=1)
-    return shared
+    met: Bool = np.isin(hashes, known) & _telling_runs(_bits(ohlc), RUN)
+    return np.asarray(met.any(axis=1))
 
 
 def _bits(ohlc: NDArray[np.float64]) -> Bits:

@@ -15,6 +15,7 @@ from proxytools import decode, splits
 from proxytools.errors import InputError
 from proxytools.metrics.bar import pearson
 from proxytools.proxies.trees import UNREADABLE, check_sklearn
+from proxytools.proxies.canonical import canonical
 from proxytools.types import FeatureSet, Float, SpanDataset, Spans
 
 Rows = NDArray[np.float32]
@@ -130,8 +131,7 @@ class BarProxy(BaseEstimator):
         """Return the classifier in the skops format, which holds no code."""
         import skops.io
 
-        weights: bytes = skops.io.dumps(self.model_)
-        return weights
+        return canonical(skops.io.dumps(self.model_))
 
     def restore(self, weights: bytes, where: str) -> None:
         """Take a classifier of ``feature_names_`` from skops, if all it holds is scikit-learn's.

@@ -178,6 +178,8 @@ def _is_decoder(value: Any) -> bool:
         and value.keys() == Decoder.__dataclass_fields__.keys()
         and all(_is_number(value[name]) for name in ("high", "low"))
         and all(_is_count(value[name]) for name in ("min_length", "max_gap"))
+        and value["low"] <= value["high"]
+        and value["min_length"] >= 1
     )
 
 

@@ -42,11 +42,13 @@ def correlate(**given: Any) -> None:
     from dataclasses import asdict
 
     from proxytools import pipeline
+    from proxytools.errors import InputError
     from proxytools.proxies import make
 
+    inputs.limit_threads(given["threads"])
     names = [name.strip() for name in given["models"].split(",") if name.strip()]
     if not names:
-        raise click.BadParameter("names no model", param_hint="--models")
+        raise InputError("--models", got=repr(given["models"]), expected="names of models")
     proxies = [
         make(
             name,

@@ -41,6 +41,7 @@ def fit(**given: Any) -> None:
     from proxytools import pipeline
     from proxytools.proxies import make, search
 
+    inputs.limit_threads(given["threads"])
     quiet = given["quiet"]
     proxy = make(
         given["model"],

@@ -28,6 +28,17 @@ def read(given: dict[str, Any], classes: tuple[str, ...] | None = None) -> SpanD
     return io.read(given["data"], classes=classes, **{name: given[name] for name in names})
 
 
+def limit_threads(threads: int) -> None:
+    """Hold the libraries that a model cannot tell to ``--threads`` as well."""
+    import numba
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    if threads:
+        most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+        numba.set_num_threads(min(threads, most))
+        threadpool_limits(threads)
+
+
 def check_unlabelled(given: dict[str, Any]) -> None:
     """Refuse unreadable bars before the long work that comes before they are needed."""
     from proxytools import io

@@ -41,6 +41,7 @@ def demo(**given: Any) -> None:
     """Run the main job on embedded data and leave a run directory with figures."""
     from proxytools import pipeline
 
+    inputs.limit_threads(given["threads"])
     given["data"] = None
     data = inputs.read(given)
     out = inputs.out(given)

@@ -14,8 +14,8 @@ from sklearn.pipeline import Pipeline
 from proxytools import decode, splits
 from proxytools.errors import InputError
 from proxytools.metrics.bar import pearson
-from proxytools.proxies.trees import UNREADABLE, check_sklearn
 from proxytools.proxies.canonical import canonical
+from proxytools.proxies.trees import UNREADABLE, check_sklearn
 from proxytools.types import FeatureSet, Float, SpanDataset, Spans
 
 Rows = NDArray[np.float32]

@@ -13,15 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from proxytools.errors import InputError
-from proxytools.features import (
-    candle,
-    centred,
-    classic,
-    directionless,
-    multiscale,
-    placements,
-    rolling,
-)
+from proxytools.features import causal, classic, directionless, whole
 from proxytools.features.check import check_all, check_feature
 from proxytools.features.registry import (
     WHOLE,
@@ -49,15 +41,15 @@ __all__ = [
 ]
 
 _CLASSIC = add_module(classic)
-_CAUSAL = add_module(candle) + add_module(multiscale) + add_module(rolling)
+_CAUSAL = add_module(causal)
 _DIRECTIONLESS = add_module(directionless)
-_WHOLE_WINDOW = add_module(placements) + add_module(centred)
+_WHOLE = add_module(whole)
 
 SETS: dict[str, tuple[str, ...]] = {
     "classic": _CLASSIC[:4],
     "directionless": _DIRECTIONLESS,
     "causal": _CAUSAL,
-    "full": _CAUSAL + _DIRECTIONLESS + _WHOLE_WINDOW,
+    "full": _CAUSAL + _DIRECTIONLESS + _WHOLE,
 }
 """The predecessor's four; the three terms of the directionless formula; all scale-free features
 that never look ahead; and these with the ones for windows seen whole."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
-
 from proxytools.features.registry import Feature
-from proxytools.features.windowed import compiled, emit, parallel, ratio, split
+from proxytools.features.windowed import compiled, ratio
 
 FEATURES = (
     Feature("body", "close minus open, -1 to 1", "bar ranges", 0, direction_free=False),
@@ -18,7 +15,8 @@ FEATURES = (
 
 
 @compiled
-def _fill(bars, rows):  # type: ignore[no-untyped-def]
+def fill(bars, rows):  # type: ignore[no-untyped-def]
+    """Compute all five of bars (4, T) into rows (5, T)."""
     open_, high, low, close = bars[0], bars[1], bars[2], bars[3]
     body, size, upper, lower, place = rows[0], rows[1], rows[2], rows[3], rows[4]
     for t in range(len(close)):
@@ -28,14 +26,3 @@ def _fill(bars, rows):  # type: ignore[no-untyped-def]
         upper[t] = ratio(high[t] - max(open_[t], close[t]), extent)
         lower[t] = ratio(min(open_[t], close[t]) - low[t], extent)
         place[t] = ratio(close[t] - low[t], extent)
-
-
-@parallel
-def kernel(ohlc, values, first):  # type: ignore[no-untyped-def]
-    """Compute all five for windows (N, T, 4)."""
-    for n in prange(ohlc.shape[0]):
-        bars = np.empty((4, ohlc.shape[1]))
-        rows = np.empty((5, ohlc.shape[1]), np.float32)
-        split(ohlc[n], bars)
-        _fill(bars, rows)
-        emit(rows, values[n], first)

@@ -8,23 +8,15 @@ that includes it. All are scale-free and direction-free.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from proxytools.features.registry import WHOLE, Feature
 from proxytools.features.windowed import (
     around_mean,
-    around_sum,
-    closes_before,
     compiled,
-    emit,
     last_max,
-    log_growth,
-    parallel,
     ratio,
-    split,
 )
 
-LEVEL_KEEP = 0.9
 RUNS = (3, 5, 8, 13, 21)
 SMOOTHED = (1, 2, 4)
 SIDES = (5, 10)
@@ -89,7 +81,6 @@ FEATURES = (
         for h in EFFICIENCIES
     ),
 )
-N_FEATURES = len(FEATURES)
 
 
 @compiled
@@ -103,22 +94,23 @@ def _best_run(score, n_starts, k, out, spare):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _runs(before, log_range, level, k, score, spare, move, wide):  # type: ignore[no-untyped-def]
-    n = len(log_range)
+def _run_moves(before, level, k, score, spare, out):  # type: ignore[no-untyped-def]
+    n = len(out)
     k = min(k, n)
-    n_starts = n - k + 1
     stop, middle, root = before[k:], level[k // 2 :], np.sqrt(k)
-    for s in range(n_starts):
+    for s in range(n - k + 1):
         score[s] = ratio(abs(stop[s] - before[s]), middle[s] * root)
-    _best_run(score, n_starts, k, move, spare)
-    score[:] = 0.0
-    for lag in range(k):
-        late = log_range[lag:]
-        for s in range(n_starts):
-            score[s] += late[s]
-    for s in range(n_starts):
-        score[s] /= k
-    _best_run(score, n_starts, k, wide, spare)
+    _best_run(score, n - k + 1, k, out, spare)
+
+
+@compiled
+def _run_ranges(running, k, score, spare, out):  # type: ignore[no-untyped-def]
+    n = len(out)
+    k = min(k, n)
+    stop = running[k:]
+    for s in range(n - k + 1):
+        score[s] = (stop[s] - running[s]) / k
+    _best_run(score, n - k + 1, k, out, spare)
 
 
 @compiled
@@ -147,63 +139,54 @@ def _sides(before, level, k, past, after, agreement):  # type: ignore[no-untyped
 def _efficiency(before, step, h, mean, out):  # type: ignore[no-untyped-def]
     n = len(step)
     around_mean(step, h - 1, mean)
+    edge = min(h - 1, n)  # bars whose reach is cut short by the window's start, or its end
+    for t in range(edge):
+        _one_efficiency(before, mean, t, h, out)
+    for t in range(max(edge, n - h + 1), n):
+        _one_efficiency(before, mean, t, h, out)
+    stop, middle, inside = before[2 * h - 1 :], mean[edge:], out[edge:]
+    for i in range(n + 2 - 2 * h):
+        way = middle[i] * (2 * h - 1)
+        inside[i] = min(ratio(abs(stop[i] - before[i]), way), 1.0)
+
+
+@compiled
+def _one_efficiency(before, mean, t, h, out):  # type: ignore[no-untyped-def]
+    first, stop = max(t - h + 1, 0), min(t + h, len(mean))
+    out[t] = min(ratio(abs(before[stop] - before[first]), mean[t] * (stop - first)), 1.0)
+
+
+@compiled
+def _against(values, unit, out):  # type: ignore[no-untyped-def]
+    for t in range(len(out)):
+        out[t] = ratio(values[t], unit[t])
+
+
+@compiled
+def fill(before, extent, level, log_range, rows):  # type: ignore[no-untyped-def]
+    """Compute all of them into rows (23, T)."""
+    n = len(level)
+    step, running = np.empty(n), np.empty(n + 1)
+    score, spare = np.empty(n, np.float32), np.empty(n, np.float32)
     for t in range(n):
-        first, stop = max(t - h + 1, 0), min(t + h, n)
-        out[t] = min(ratio(abs(before[stop] - before[first]), mean[t] * (stop - first)), 1.0)
-
-
-@compiled
-def _levels(bars, mass, before, extent, level, step):  # type: ignore[no-untyped-def]
-    for t in range(len(level)):
-        extent[t] = bars[1, t] - bars[2, t]
         step[t] = abs(before[t + 1] - before[t])
-    around_sum(extent, LEVEL_KEEP, level)
-    for t in range(len(level)):
-        level[t] /= mass[t]
-
-
-@compiled
-def _around(extent, level, step, mean, log_range, step_size, trend):  # type: ignore[no-untyped-def]
-    """Each bar against the range around it, and that against the window's mean range."""
-    log_growth(extent, level, log_range)
-    for t in range(len(level)):
-        step_size[t] = ratio(step[t], level[t])
-        trend[t] = ratio(level[t], mean)
-
-
-@compiled
-def _fill(bars, before, mass, rows, work, single):  # type: ignore[no-untyped-def]
-    extent, level, step = work[0], work[1], work[2]
-    log_range, score, spare = single[0], single[1], single[2]
-    _levels(bars, mass, before, extent, level, step)
-    _around(extent, level, step, extent.mean(), log_range, rows[0], rows[1])
+    _against(step, level, rows[0])
+    _against(level, np.full(n, extent.mean()), rows[1])
+    running[0] = 0.0
+    for t in range(n):
+        running[t + 1] = running[t] + log_range[t]
     i = 2
     for h in SMOOTHED:
         around_mean(log_range, h, rows[i])
         i += 1
     for k in RUNS:
-        _runs(before, log_range, level, k, score, spare, rows[i], rows[i + 1])
+        _run_moves(before, level, k, score, spare, rows[i])
+        _run_ranges(running, k, score, spare, rows[i + 1])
         i += 2
     for k in SIDES:
         _sides(before, level, k, rows[i], rows[i + 1], rows[i + 2])
         i += 3
+    mean = np.empty(n)
     for h in EFFICIENCIES:
-        _efficiency(before, step, h, extent, rows[i])
+        _efficiency(before, step, h, mean, rows[i])
         i += 1
-
-
-@parallel
-def kernel(ohlc, values, first):  # type: ignore[no-untyped-def]
-    """Compute all of them for windows (N, T, 4)."""
-    n_bars = ohlc.shape[1]
-    mass = np.empty(n_bars)  # of the weights of the bars there are
-    around_sum(np.ones(n_bars), LEVEL_KEEP, mass)
-    for n in prange(ohlc.shape[0]):
-        bars = np.empty((4, n_bars))
-        rows = np.empty((N_FEATURES, n_bars), np.float32)
-        split(ohlc[n], bars)
-        before, work = np.empty(n_bars + 1), np.empty((3, n_bars))
-        closes_before(bars, before)
-        single = np.empty((3, n_bars), np.float32)
-        _fill(bars, before, mass, rows, work, single)
-        emit(rows, values[n], first)

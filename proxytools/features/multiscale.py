@@ -8,20 +8,15 @@ short, not filled with zeros, so that a value says nothing of the bar's place in
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from proxytools.features.registry import Feature
 from proxytools.features.windowed import (
-    closes_before,
     compiled,
     doubled,
-    emit,
     last_max,
     last_sum,
-    parallel,
     per_bar,
     ratio,
-    split,
 )
 
 MOVES = (5, 20)
@@ -82,7 +77,6 @@ FEATURES = (
         for k in ABS_MOVES
     ),
 )
-N_FEATURES = len(FEATURES)
 
 
 @compiled
@@ -142,9 +136,11 @@ def _sums(x, sums):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _fill(bars, before, rows, work, sums):  # type: ignore[no-untyped-def]
+def fill(bars, before, rows):  # type: ignore[no-untyped-def]
+    """Compute all of them of bars (4, T) into rows (13, T)."""
     n = bars.shape[1]
     high, low, close = bars[1], bars[2], bars[3]
+    work, sums = np.empty((6, n)), np.empty((4, n))
     extent, step, depth = work[0], work[1], work[2]
     top, bottom, spare = work[3], work[4], work[5]
     for t in range(n):
@@ -176,17 +172,3 @@ def _fill(bars, before, rows, work, sums):  # type: ignore[no-untyped-def]
         _walk_moves(before, unit, k, top)
         _size(top, rows[i])
         i += 1
-
-
-@parallel
-def kernel(ohlc, values, first):  # type: ignore[no-untyped-def]
-    """Compute all of them for windows (N, T, 4)."""
-    n_bars = ohlc.shape[1]
-    for n in prange(ohlc.shape[0]):
-        bars = np.empty((4, n_bars))
-        rows = np.empty((N_FEATURES, n_bars), np.float32)
-        split(ohlc[n], bars)
-        before, work = np.empty(n_bars + 1), np.empty((6, n_bars))
-        closes_before(bars, before)
-        _fill(bars, before, rows, work, np.empty((4, n_bars)))
-        emit(rows, values[n], first)

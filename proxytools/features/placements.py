@@ -14,22 +14,14 @@ deviation of 0.3: Alizadeh, Brandt and Diebold 2002).
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from proxytools.features.registry import WHOLE, Feature
 from proxytools.features.windowed import (
-    around_sum,
-    closes_before,
     compiled,
-    emit,
-    log_growth,
-    parallel,
     ratio,
-    split,
     within,
 )
 
-LEVEL_KEEP = 0.9
 SIGMAS_A_RANGE = 1.0 / 1.41  # of a bar of a few steps; a Brownian one's is 1 / 1.6
 LOG_RANGE_MEAN, LOG_RANGE_DEVIATION = -0.03, 0.3
 DRIFTS, WIDENINGS = (0.5, 1.0), (0.15, 0.2)  # sigmas a bar; log of the range's growth
@@ -55,7 +47,6 @@ FEATURES = (
     Feature("span_share", "mean of the shares of all drifts", "probability", WHOLE, WHOLE),
     Feature("span_rank", "span_share over its largest in the window", "fraction", WHOLE, WHOLE),
 )
-N_FEATURES = len(FEATURES)
 
 
 @compiled
@@ -63,10 +54,10 @@ def _cover(factor, product, tail, out):  # type: ignore[no-untyped-def]
     """For each bar, add up the placements that include it; return the sum over all placements.
 
     A placement counts the product of its bars' factors. Only sums of positive terms: shares that
-    differ by a hundred orders of magnitude all keep their digits.
+    differ by many orders of magnitude all keep their digits.
     """
     n = len(factor)
-    shortest, longest = min(SHORTEST, n), min(LONGEST, n)
+    shortest, longest = min(SHORTEST, n), len(product)
     product[0] = factor
     for k in range(1, longest):  # product[k, s] belongs to the k + 1 bars from s
         before, now, last = product[k - 1], product[k], factor[k:]
@@ -85,43 +76,40 @@ def _cover(factor, product, tail, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _standardise(bars, mass, before, extent, level, z, x):  # type: ignore[no-untyped-def]
-    """Each bar's return and log range against the average range around it."""
-    n = len(z)
-    for t in range(n):
-        extent[t] = bars[1, t] - bars[2, t]
-    around_sum(extent, LEVEL_KEEP, level)
-    for t in range(n):
-        level[t] /= mass[t]
-    for t in range(n):
-        change = ratio(before[t + 1] - before[t], level[t] * SIGMAS_A_RANGE)
-        z[t] = within(change, -STEP_LIMIT, STEP_LIMIT)
-    log_growth(extent, level, x)
+def _exp(x):  # type: ignore[no-untyped-def]
+    """Exponential of ``|x|`` up to 4, to 4 digits, in arithmetic that can be vectorised."""
+    part = x / np.float32(256.0)
+    power = np.float32(1.0) + part + np.float32(0.5) * part * part
+    for _ in range(8):
+        power *= power
+    return power
 
 
 @compiled
-def _factors(z, x, drift, growth, up, down):  # type: ignore[no-untyped-def]
+def _factors(before, level, log_range, drift, growth, up, down):  # type: ignore[no-untyped-def]
     """Likelihood ratio of each bar, inside a rising and inside a falling span against outside."""
     inverse = np.exp(-2.0 * growth)  # of the variance inside, in the variance outside
-    for t in range(len(z)):
-        wide = growth * (x[t] - LOG_RANGE_MEAN - 0.5 * growth) / LOG_RANGE_DEVIATION**2
+    after = before[1:]
+    for t in range(len(level)):
+        sigmas = ratio(after[t] - before[t], level[t] * SIGMAS_A_RANGE)
+        tilt = drift * inverse * within(sigmas, -STEP_LIMIT, STEP_LIMIT)
+        wide = growth * (log_range[t] - LOG_RANGE_MEAN - 0.5 * growth) / LOG_RANGE_DEVIATION**2
         even = wide - 0.5 * drift * drift * inverse
-        tilt = drift * inverse * z[t]
-        up[t] = np.exp(np.float32(within(even + tilt, -BAR_LIMIT, BAR_LIMIT)))
-        down[t] = np.exp(np.float32(within(even - tilt, -BAR_LIMIT, BAR_LIMIT)))
+        up[t] = _exp(np.float32(within(even + tilt, -BAR_LIMIT, BAR_LIMIT)))
+        down[t] = _exp(np.float32(within(even - tilt, -BAR_LIMIT, BAR_LIMIT)))
 
 
 @compiled
-def _fill(bars, before, mass, rows, work, single, product):  # type: ignore[no-untyped-def]
-    n = bars.shape[1]
-    extent, level = work[0], work[1]
-    up, down, rising, falling, tail = single[0], single[1], single[2], single[3], single[4]
-    z, x = single[5], single[6]
-    _standardise(bars, mass, before, extent, level, z, x)
+def fill(before, level, log_range, rows):  # type: ignore[no-untyped-def]
+    """Compute all of them into rows (6, T)."""
+    n = len(level)
+    product = np.empty((min(LONGEST, n), n), np.float32)
+    work = np.empty((5, n), np.float32)
+    up, down, rising, falling, tail = work[0], work[1], work[2], work[3], work[4]
     mean_share, rank = rows[len(rows) - 2], rows[len(rows) - 1]
     mean_share[:] = 0.0
     for i in range(len(DRIFTS)):
-        _factors(z, x, DRIFTS[i], WIDENINGS[i], rising, falling)
+        _factors(before, level, log_range, DRIFTS[i], WIDENINGS[i], rising, falling)
         total = _cover(rising, product, tail, up) + _cover(falling, product, tail, down)
         share, side = rows[2 * i], rows[2 * i + 1]
         for t in range(n):
@@ -131,21 +119,3 @@ def _fill(bars, before, mass, rows, work, single, product):  # type: ignore[no-u
     peak = mean_share.max()
     for t in range(n):
         rank[t] = mean_share[t] / peak
-
-
-@parallel
-def kernel(ohlc, values, first):  # type: ignore[no-untyped-def]
-    """Compute all of them for windows (N, T, 4)."""
-    n_bars = ohlc.shape[1]
-    mass = np.empty(n_bars)  # of the weights of the bars there are
-    around_sum(np.ones(n_bars), LEVEL_KEEP, mass)
-    for n in prange(ohlc.shape[0]):
-        bars = np.empty((4, n_bars))
-        rows = np.empty((N_FEATURES, n_bars), np.float32)
-        split(ohlc[n], bars)
-        before, work = np.empty(n_bars + 1), np.empty((2, n_bars))
-        closes_before(bars, before)
-        single = np.empty((7, n_bars), np.float32)
-        product = np.empty((min(LONGEST, n_bars), n_bars), np.float32)
-        _fill(bars, before, mass, rows, work, single, product)
-        emit(rows, values[n], first)

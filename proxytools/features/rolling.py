@@ -7,17 +7,14 @@ ratio of a drifting against a driftless random walk.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from proxytools.features.registry import WHOLE, Feature
 from proxytools.features.windowed import (
-    closes_before,
     compiled,
-    emit,
     last_ema,
-    parallel,
+    last_sum,
+    per_bar,
     ratio,
-    split,
     within,
 )
 
@@ -71,7 +68,6 @@ FEATURES = (
         for drift in DRIFTS
     ),
 )
-N_FEATURES = len(FEATURES)
 
 
 @compiled
@@ -89,7 +85,7 @@ def _streak(bars, signed, length):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _swing(bars, true_range, leg_row, above_row, below_row):  # type: ignore[no-untyped-def]
+def _swing(bars, atrs, leg_row, above_row, below_row):  # type: ignore[no-untyped-def]
     high, low, close = bars[1], bars[2], bars[3]
     leg, extreme, age = 0, 0.0, 0
     swing_high, swing_low = np.nan, np.nan
@@ -97,11 +93,7 @@ def _swing(bars, true_range, leg_row, above_row, below_row):  # type: ignore[no-
         if t == 0:
             leg_row[t] = above_row[t] = below_row[t] = 0.0
             continue
-        atr = 0.0
-        first = max(0, t + 1 - ATR_BARS)
-        for i in range(first, t + 1):
-            atr += true_range[i]
-        atr /= t + 1 - first
+        atr = atrs[t]
         if leg == 0:
             leg, extreme, age = 1, close[t], 0
         else:
@@ -136,8 +128,10 @@ def _cusum(change, level, drift, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _fill(bars, before, rows, work):  # type: ignore[no-untyped-def]
+def fill(bars, before, rows):  # type: ignore[no-untyped-def]
+    """Compute all of them of bars (4, T) into rows (8, T)."""
     n = bars.shape[1]
+    work = np.empty((4, n))
     extent, level, change, true_range = work[0], work[1], work[2], work[3]
     for t in range(n):
         extent[t] = bars[1, t] - bars[2, t]
@@ -147,20 +141,8 @@ def _fill(bars, before, rows, work):  # type: ignore[no-untyped-def]
     _streak(bars, rows[0], rows[1])
     for t in range(n):
         rows[2, t] = min(ratio(extent[t], level[t]), 10.0)
-    _swing(bars, true_range, rows[3], rows[4], rows[5])
     for i in range(len(DRIFTS)):
         _cusum(change, level, DRIFTS[i], rows[6 + i])
-
-
-@parallel
-def kernel(ohlc, values, first):  # type: ignore[no-untyped-def]
-    """Compute all of them for windows (N, T, 4)."""
-    n_bars = ohlc.shape[1]
-    for n in prange(ohlc.shape[0]):
-        bars = np.empty((4, n_bars))
-        rows = np.empty((N_FEATURES, n_bars), np.float32)
-        split(ohlc[n], bars)
-        before, work = np.empty(n_bars + 1), np.empty((4, n_bars))
-        closes_before(bars, before)
-        _fill(bars, before, rows, work)
-        emit(rows, values[n], first)
+    last_sum(true_range, ATR_BARS, change)
+    per_bar(ATR_BARS, change)
+    _swing(bars, change, rows[3], rows[4], rows[5])

@@ -13,8 +13,8 @@ from numba import njit
 FINITE = 3.0e38  # just below the largest float32
 
 # Division by zero must not be trapped (it keeps loops from being vectorised): `ratio` decides.
-compiled = njit(cache=True, nogil=True, error_model="numpy")
-inlined = njit(cache=True, nogil=True, error_model="numpy", inline="always")
+compiled = njit(nogil=True, error_model="numpy")
+inlined = njit(nogil=True, error_model="numpy", inline="always")
 parallel = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
 
 

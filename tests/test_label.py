@@ -39,7 +39,7 @@ def one_thread():
 
 
 def model_of(proxy, n_bars=12):
-    return Model(proxy, n_bars, ("expansion",), 5, 7)
+    return Model(proxy, n_bars, ("expansion",), 5, 7, seen=np.empty(0, np.uint64))
 
 
 def prices(n, seed=0):
@@ -341,7 +341,7 @@ from proxytools.types import FeatureSet
 from tests.naive_label import WholeWindow
 central.BARS_A_BATCH, job.BATCHES_A_PART = 210, 2
 job.features.compute = lambda ohlc, name: FeatureSet(ohlc.astype(np.float32), (), 0, 0)
-model = Model(WholeWindow(), 105, ("expansion",), 0, 0)
+model = Model(WholeWindow(), 105, ("expansion",), 0, 0, np.empty(0, np.uint64))
 for line in sys.stdin:
     child = os.fork()
     if not child:

@@ -21,7 +21,7 @@ from proxytools import splits
 from proxytools.errors import InputError
 from proxytools.metrics.bar import bar_metrics
 from proxytools.metrics.resample import paired_interval, pearson_interval
-from proxytools.metrics.span import span_metrics
+from proxytools.metrics.span import span_metrics, window_bar_f1
 from proxytools.types import FeatureSet, Int, Proxy, SoftLabels, SpanDataset, Spans
 
 Features = Mapping[str, FeatureSet]
@@ -56,8 +56,14 @@ class CrossFit:
     def metrics(self) -> dict[str, Any]:
         """Bar and span metrics of the held-out windows, and the interval of Pearson r."""
         low, high = self.interval
-        bars = bar_metrics(self.soft.prob, self.data.mask)
-        return {**bars, "ci_low": low, "ci_high": high, **span_metrics(self.spans, self.data.spans)}
+        prob, mask = self.soft.prob, self.data.mask
+        return {
+            **bar_metrics(prob, mask),
+            "ci_low": low,
+            "ci_high": high,
+            **window_bar_f1(prob, mask),
+            **span_metrics(self.spans, self.data.spans),
+        }
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -166,15 +172,16 @@ def compare(a: CrossFit, b: CrossFit, *, draws: int = 2000, seed: int = 0) -> Co
     Raises
     ------
     InputError
-        The two were not held out on the same windows.
+        The two were not held out on the same windows with the same marks.
     """
-    if not np.array_equal(a.soft.ids, b.soft.ids):
+    mask = a.data.mask
+    same_bars = np.array_equal(a.data.windows.ohlc, b.data.windows.ohlc)
+    if not (same_bars and np.array_equal(mask, b.data.mask)):
         raise InputError(
             f"compare({a.soft.source}, {b.soft.source})",
-            got="different windows",
+            got="different windows or marks",
             expected="two cross-fits of one data set",
         )
-    mask = a.data.mask
     return Comparison(
         *paired_interval(a.soft.prob, b.soft.prob, mask, a.units, draws=draws, seed=seed)
     )

@@ -194,7 +194,7 @@ class FormulaSearch(_BarClassifier):
     >>> X = rng.random((500, 3))
     >>> search = FormulaSearch("classic").fit(X, X[:, 0] > 0.8)
     >>> search.best_.return_weight, search.scores_.shape
-    (2.0, (27,))
+    (1.0, (27,))
     """
 
     def __init__(

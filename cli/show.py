@@ -77,8 +77,12 @@ def rows(leaderboard: Sequence[Any], title: str) -> None:
 
 
 def metrics(values: dict[str, Any], title: str) -> None:
-    """Print one figure a line."""
-    table([{"metric": name, "value": value} for name, value in values.items()], title)
+    """Print one figure a line; those of a nested table after its name."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = value if isinstance(value, dict) else {"": value}
+        flat |= {f"{name} {key}".strip(): figure for key, figure in inner.items()}
+    table([{"metric": name, "value": value} for name, value in flat.items()], title)
 
 
 def _cell(value: Any) -> str:

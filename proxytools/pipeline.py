@@ -71,12 +71,13 @@ def fit(
     store.save(model, run)
     _write_soft_labels(run / "soft_labels.parquet", _all_soft(fitted, model, data, own))
     _spans_table(fitted).to_csv(run / "spans.csv", index=False)
-    metrics = {"model": proxy.name, **fitted.metrics}
-    run.write_json("metrics.json", metrics)
     stats = expansion_stats(data)
     stats.to_csv(run / "expansion_stats.csv", index=False)
+    averages = calibration_stats(stats)
+    metrics = {"model": proxy.name, **fitted.metrics, "span_averages": averages}
+    run.write_json("metrics.json", metrics)
     if isinstance(final, FormulaProxy):
-        run.write_json("proxy_formula.json", final.report(metrics, calibration_stats(stats)))
+        run.write_json("proxy_formula.json", final.report(metrics, averages))
     plots.validation(fitted, run / "proxy_validation.png")
     plots.gallery(fitted, run / "windows.png", seed=seed)
     return {**metrics, "seconds": fitted.seconds}
@@ -161,11 +162,20 @@ def evaluate_model(model: store.Model, data: SpanDataset) -> dict[str, Any]:
     Raises
     ------
     InputError
-        No window is labelled.
+        No window is labelled, or some share bars with those that the model learnt from.
     """
     if not data.labelled.any():
         raise InputError("data", got="no labelled window", expected="labelled windows")
     data = data.take(data.labelled)
+    known = splits.shares_bars(data.windows.ohlc, model.seen)
+    if known.any():
+        raise InputError(
+            "data",
+            got=f"{known.sum()} of {len(data)} windows with bars that the model learnt from, "
+            f"{data.windows.ids[known][0]!r} the first",
+            expected="windows it never saw",
+            fix="Leave them out; metrics.json of the run has its own windows' held-out figures",
+        )
     own = features.compute(data.windows.ohlc, model.proxy.feature_set)
     soft = SoftLabels(
         model.proxy.predict(own),

@@ -19,7 +19,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 from threadpoolctl import threadpool_limits
 
-from proxytools import decode, features, rundir
+from proxytools import decode, features, rundir, splits
 from proxytools.errors import InputError
 from proxytools.proxies import NAMES, store
 from proxytools.proxies.bars import TRUSTED, BarProxy
@@ -85,8 +85,12 @@ def test_a_model_comes_back_as_it_was(name, saved):
     assert back.proxy.decoder_ == model.proxy.decoder_
     assert type(back.proxy) is type(model.proxy)
     assert (back.proxy.name, back.proxy.feature_set) == (name, model.proxy.feature_set)
-    assert replace(back, proxy=None).__dict__ == replace(model, proxy=None).__dict__
-    assert set(files_of(name, saved(name).path)) == {"model.json", model.proxy.weights_file}
+    np.testing.assert_array_equal(back.seen, model.seen)
+    assert splits.shares_bars(small.planted().windows.ohlc, back.seen).all()
+    plain = {"proxy": None, "seen": None}
+    assert replace(back, **plain).__dict__ == replace(model, **plain).__dict__
+    files = {"model.json", "seen.npy", model.proxy.weights_file}
+    assert set(files_of(name, saved(name).path)) == files
 
 
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost", "logistic"])
@@ -238,6 +242,12 @@ def test_missing_files_are_refused(saved):
     refused(run, "lightgbm.txt", "nothing there")
     (run / "lightgbm.txt").mkdir()
     refused(run, "lightgbm.txt")
+    run = saved("formula")
+    (run / "seen.npy").unlink()
+    refused(run, "seen.npy")
+    (run / "seen.npy").mkdir()
+    refused(run, "seen.npy")
+    (run / "seen.npy").rmdir()
     (run / "model.json").unlink()
     refused(run, "model.json", "nothing there")
 
@@ -247,6 +257,47 @@ def test_a_newer_run_is_refused(saved):
     (run / "run.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(InputError, match="format"):
         rundir.open_run(run.path)
+
+
+def npy(header, body=b""):
+    header = header.encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + body
+
+
+def written(array, allow_pickle=False):
+    held = BytesIO()
+    np.save(held, array, allow_pickle=allow_pickle)
+    return held.getvalue()
+
+
+FINGERPRINTS = {
+    "empty": b"",
+    "text": b"hello",
+    "floats": written(np.ones(3)),
+    "signed": written(np.ones(3, np.int64)),
+    "square": written(np.ones((2, 2), np.uint64)),
+    "truncated": written(np.ones(100, np.uint64))[:300],
+    "archive": b"PK\x03\x04" + bytes(100),
+    "huge": npy("{'descr': '<u8', 'fortran_order': False, 'shape': (10000000000000000,)}"),
+    "beyond": npy("{'descr': '<u8', 'fortran_order': False, 'shape': (1%s,)}" % ("0" * 40)),
+    "negative": npy("{'descr': '<u8', 'fortran_order': False, 'shape': (-5,)}", bytes(80)),
+    "code": npy("__import__('os').system('true')"),
+    "nested": npy("(" * 5000),
+    "dtype": npy("{'descr': 'O', 'fortran_order': False, 'shape': (1,)}", bytes(8)),
+}
+
+
+@pytest.mark.parametrize("which", FINGERPRINTS)
+def test_a_fingerprint_that_is_none_is_refused(which, saved):
+    refused(saved("formula", **{"seen.npy": FINGERPRINTS[which]}), "seen.npy")
+
+
+def test_a_pickled_fingerprint_is_never_run(saved, tmp_path):
+    marker = tmp_path / "marker"
+    payload = written(np.array([Touch(marker)], object), allow_pickle=True)
+    for content in (payload, pickle.dumps(Touch(marker))):
+        refused(saved("formula", **{"seen.npy": content}), "seen.npy")
+    assert not marker.exists()
 
 
 @pytest.mark.parametrize("name", KINDS)

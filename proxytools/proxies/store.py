@@ -1,7 +1,8 @@
 """Fitted proxies to files that cannot run code, and back.
 
-A model is two files: ``model.json`` says what it is, and one weights file holds the fitted part:
-LightGBM text, XGBoost JSON, formula JSON, or skops for scikit-learn. Weights are found by the
+A model is three files: ``model.json`` says what it is, one weights file holds the fitted part
+(LightGBM text, XGBoost JSON, formula JSON, or skops for scikit-learn), and ``seen.npy`` the
+fingerprint of the bars it learnt from. Weights are found by the
 model's kind, never by a path from the file, and are checked against the columns they claim to
 read before anything is scored.
 """
@@ -13,20 +14,34 @@ import math
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
-from proxytools import features
+from proxytools import features, splits
 from proxytools.decode import Decoder
 from proxytools.errors import InputError
 from proxytools.proxies.bars import BarProxy
 from proxytools.proxies.boosting import LightGBMProxy, XGBoostProxy
 from proxytools.proxies.linear import FormulaProxy
+from proxytools.proxies.trees import UNREADABLE
 from proxytools.rundir import RunDir
 from proxytools.types import FeatureSet, SpanDataset
 
 FORMAT = 1
+SEEN = "seen.npy"
+_BROKEN_ARRAY = (
+    *UNREADABLE,
+    OSError,
+    EOFError,
+    MemoryError,
+    BadZipFile,
+    SyntaxError,
+    TokenError,
+)
 MOST_BARS = 10**6  # of a window, and so of any reach
 _KINDS: dict[str, type[BarProxy]] = {
     "formula": FormulaProxy,
@@ -50,6 +65,8 @@ class Model:
         Names of the span classes it was trained on.
     lookback_bars, lookahead_bars : int
         Reach of its features.
+    seen : (M,) uint64
+        Fingerprint of the bars it learnt from (`proxytools.splits.fingerprint`).
     """
 
     proxy: BarProxy
@@ -57,13 +74,14 @@ class Model:
     classes: tuple[str, ...]
     lookback_bars: int
     lookahead_bars: int
+    seen: NDArray[np.uint64]
 
     @classmethod
     def of(cls, proxy: BarProxy, data: SpanDataset, features: FeatureSet) -> Model:
         """Return the model of a proxy just fitted on ``data``."""
-        return cls(
-            proxy, data.n_bars, data.classes, features.lookback_bars, features.lookahead_bars
-        )
+        reach = features.lookback_bars, features.lookahead_bars
+        seen = splits.fingerprint(data.windows.ohlc[data.labelled])
+        return cls(proxy, data.n_bars, data.classes, *reach, seen)
 
 
 def save(model: Model, run: RunDir) -> None:
@@ -97,6 +115,7 @@ def save(model: Model, run: RunDir) -> None:
     }
     run.write_json("model.json", record)
     (run / proxy.weights_file).write_bytes(proxy.dump())
+    np.save(run / SEEN, model.seen)
     load(run)  # better refused now than when it is needed
 
 
@@ -126,7 +145,19 @@ def load(run: RunDir) -> Model:
             f"{where}, feature_set", got=record["feature_set"], expected=proxy.feature_set
         )
     reach = record["lookback_bars"], record["lookahead_bars"]
-    return Model(proxy, record["n_bars"], tuple(record["classes"]), *reach)
+    return Model(proxy, record["n_bars"], tuple(record["classes"]), *reach, _seen(run / SEEN))
+
+
+def _seen(path: Path) -> NDArray[np.uint64]:
+    """Read the fingerprint of the training bars."""
+    try:
+        seen = np.load(path, allow_pickle=False)
+    except _BROKEN_ARRAY as error:
+        got = f"damaged bytes ({type(error).__name__})"
+        raise InputError(str(path), got=got, expected="a fingerprint of bars") from None
+    if not isinstance(seen, np.ndarray) or seen.dtype != np.uint64 or seen.ndim != 1:
+        raise InputError(str(path), got="something else", expected="a fingerprint of bars")
+    return seen
 
 
 def _names(record: dict[str, Any], where: Path) -> tuple[str, ...]:

@@ -600,7 +600,7 @@ print(refused)
 def test_random_damage_never_crashes_the_interpreter(name, saved):
     run = saved(name)
     kind = "skops" if KINDS[name] == "classifier.skops" else name
-    arguments = [str(run.path), kind, KINDS[name], "60"]
+    arguments = [str(run.path), kind, KINDS[name], "40"]
     done = subprocess.run(
         [sys.executable, "-c", FUZZ, *arguments], cwd=ROOT, capture_output=True, text=True
     )

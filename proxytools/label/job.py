@@ -22,7 +22,7 @@ from proxytools.label.central import Batch, batches
 from proxytools.proxies.store import Model
 
 FORMAT = 1
-BATCHES_A_PART = 64
+BATCHES_A_PART = 16
 
 Track = Callable[[Iterable[Batch], int | None], Iterable[Batch]]
 
@@ -44,7 +44,7 @@ def label(
     fingerprint: str = "",
     zone: str | None = None,
     gap: str | None = None,
-    chunk: int = 262_144,
+    chunk: int = 65_536,
     track: Track = lambda todo, n_bars: todo,
 ) -> int:
     """Write the soft labels of a file of bars, and return how many bars it holds.

@@ -172,7 +172,7 @@ def evaluate_model(model: store.Model, data: SpanDataset) -> dict[str, Any]:
         raise InputError(
             "data",
             got=f"{known.sum()} of {len(data)} windows with bars that the model learnt from, "
-            f"{data.windows.ids[known][0]!r} the first",
+            f"{str(data.windows.ids[known][0])!r} the first",
             expected="windows it never saw",
             fix="Leave them out; metrics.json of the run has its own windows' held-out figures",
         )

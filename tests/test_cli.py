@@ -72,6 +72,7 @@ def made(tmp_path_factory):
     """Small planted windows, bars without marks, and a run, figures included."""
     folder = tmp_path_factory.mktemp("made")
     io.write(folder / "windows.parquet", small())
+    io.write(folder / "others.parquet", small(seed=8))
     write_bars(folder / "bars.parquet", 400)
     run("fit", "--data", folder / "windows.parquet", "--out", folder / "run", *QUICK)
     return folder
@@ -150,8 +151,8 @@ def test_fit_writes_what_it_promises(home, made, model):
     done = run("fit", "--model", model, "--data", data, "--out", "a", "--seed", "4", *QUICK)
     weights = WEIGHTS.get(model, "classifier.skops")
     files = {
-        *("run.json", "model.json", weights, "metrics.json", "soft_labels.parquet", "spans.csv"),
-        *("expansion_stats.csv", "proxy_validation.png", "windows.png"),
+        *("run.json", "model.json", weights, "seen.npy", "metrics.json", "soft_labels.parquet"),
+        *("spans.csv", "expansion_stats.csv", "proxy_validation.png", "windows.png"),
         *(["proxy_formula.json"] if "formula" in model else []),
     }
     assert set(contents(home / "a")) == files
@@ -226,7 +227,7 @@ def test_fit_labels_unlabelled_bars_with_their_zone(home, made):
 def test_search_tunes_and_saves(home, made):
     words = ("--model", "logistic", "--search", "optuna", "--trials", "2", "--out", "a")
     run("fit", "--data", made / "windows.parquet", *words, *QUICK)
-    run("evaluate", "a", "--data", made / "windows.parquet")
+    run("evaluate", "a", "--data", made / "others.parquet")
 
 
 def test_correlate_prints_pure_json(home, made):
@@ -263,8 +264,8 @@ def test_the_gate_is_met_by_signal_alone(home, made):
 
 
 def test_evaluate_measures_other_windows(home, made):
-    io.write("others.parquet", small(seed=8))
-    done = run("evaluate", made / "run", "--data", "others.parquet", "--json")
+    words = ("evaluate", made / "run", "--data", made / "others.parquet")
+    done = run(*words, "--json")
     metrics = json.loads(done.stdout)
     assert {
         *("pearson_r", "average_precision", "roc_auc", "separation", "brier"),
@@ -273,8 +274,8 @@ def test_evaluate_measures_other_windows(home, made):
     assert (metrics["model"], metrics["n_windows"]) == ("lightgbm", 30)
     assert metrics["pearson_r"] > 0.5
     assert done.stderr == ""
-    assert set(contents(home)) == {"others.parquet"}
-    assert "roc_auc" in run("evaluate", made / "run", "--data", "others.parquet").stdout
+    assert contents(home) == {}
+    assert "roc_auc" in run(*words).stdout
 
 
 def test_label_end_to_end(home, made):
@@ -402,6 +403,10 @@ MISTAKES = {
         ["fit", "--data", "windows.parquet", "--features", "causl", "--out", "new/a"],
         "Did you mean 'causal'",
     ),
+    "windows it learnt from": (
+        ["evaluate", "run", "--data", "windows.parquet"],
+        "30 of 30 windows with bars that the model learnt from, 'w00000' the first",
+    ),
     "unknown class": (["evaluate", "run", "--data", "classes.parquet"], "'crash'"),
     "absent device": (["fit", "--model", "logistic", "--device", "cuda"], "got cuda"),
     "absent opencl": (["fit", "--model", "xgboost", "--device", "opencl"], "lightgbm"),
@@ -420,7 +425,7 @@ MISTAKES = {
     "zone": (["fit", "--data", "nan.csv", "--zone", "Europe/Berln"], "Europe/Berlin"),
     "no labelled window": (["evaluate", "run", "--data", "bars.parquet", "--bars", "40"], "label"),
     "an existing run": (["fit", "--data", "windows.parquet", "--out", "run"], "existing path"),
-    "nothing to evaluate": (["evaluate", "broken", "--data", "windows.parquet"], "model.json"),
+    "nothing to evaluate": (["evaluate", "broken", "--data", "others.parquet"], "model.json"),
 }
 
 
@@ -489,7 +494,7 @@ def test_an_interrupted_fit_leaves_nothing(home, made, how):
 
 def test_piped_output_is_plain(home, made):
     process = start(
-        *("evaluate", made / "run", "--data", made / "windows.parquet"),
+        *("evaluate", made / "run", "--data", made / "others.parquet"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

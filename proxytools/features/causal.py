@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from proxytools.features import candle, multiscale, rolling
-from proxytools.features.windowed import closes_before, emit, parallel, split
+from proxytools.features.windowed import closes_before, emit, outermost, split
 
 FEATURES = candle.FEATURES + multiscale.FEATURES + rolling.FEATURES
 
@@ -16,11 +15,11 @@ _B = _A + len(multiscale.FEATURES)
 _C = _B + len(rolling.FEATURES)
 
 
-@parallel
+@outermost
 def kernel(ohlc, values, first):  # type: ignore[no-untyped-def]
     """Compute all of them for windows (N, T, 4)."""
     n_bars = ohlc.shape[1]
-    for n in prange(ohlc.shape[0]):
+    for n in range(ohlc.shape[0]):
         bars, before = np.empty((4, n_bars)), np.empty(n_bars + 1)
         rows = np.empty((_C, n_bars), np.float32)
         split(ohlc[n], bars)

@@ -7,10 +7,9 @@ look-back, are 0. Kept so that old figures can be reproduced.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from proxytools.features.registry import Feature
-from proxytools.features.windowed import compiled, emit, last_sum, parallel, split
+from proxytools.features.windowed import compiled, doubled, emit, last_sum, outermost, split
 
 FEATURES = (
     Feature(
@@ -58,7 +57,7 @@ def _fill(bars, rows, work):  # type: ignore[no-untyped-def]
     n = bars.shape[1]
     high, low, close = bars[1], bars[2], bars[3]
     momentum, rising, returns, volatility, accel = rows[0], rows[1], rows[2], rows[3], rows[4]
-    change, up, extent, mean = work[0], work[1], work[2], work[3]
+    change, up, extent, spare = work[0], work[1], work[2], work[3]
     for t in range(3, n):
         top = max(max(high[t], high[t - 1]), max(high[t - 2], high[t - 3]))
         bottom = min(min(low[t], low[t - 1]), min(low[t - 2], low[t - 3]))
@@ -73,33 +72,43 @@ def _fill(bars, rows, work):  # type: ignore[no-untyped-def]
         extent[t] = high[t] - low[t]
     last_sum(change, 5, returns)
     returns[:5] = 0.0
-    last_sum(up, 10, rising)
+    last_sum(up, 5, spare)
+    doubled(spare, 5, rising)
     rising[:9] = 0.0
-    _deviation(extent, 20, mean, volatility)
+    _deviation_20(extent, change, up, spare, volatility)
 
 
 @compiled
-def _deviation(x, k, mean, out):  # type: ignore[no-untyped-def]
-    """Sample standard deviation of the last ``k``, in two passes: no digits cancel."""
-    n = len(x) - k + 1
-    if n < 1:
-        return
-    last_sum(x, k, mean)
-    squares, middle = out[k - 1 :], mean[k - 1 :]
-    for i in range(n):
-        middle[i] /= k
-    for lag in range(k):
+def _deviation_20(x, total, wider, spare, squares):  # type: ignore[no-untyped-def]
+    """Sample standard deviation of the last 20.
+
+    Squares about the mean of 5, then of 10 and of 20 by pairing (Chan, Golub and LeVeque 1983):
+    only positive terms are added, so no digits cancel.
+    """
+    n = len(x)
+    last_sum(x, 5, total)
+    squares[:] = 0.0
+    late, sums = squares[4:], total[4:]
+    for lag in range(5):
         early = x[lag:]
-        for i in range(n):
-            squares[i] += (early[i] - middle[i]) ** 2
-    for i in range(n):
-        squares[i] = np.sqrt(squares[i] / (k - 1))
+        for i in range(n - 4):
+            late[i] += (early[i] - sums[i] / 5) ** 2
+    for k in (5, 10):
+        spare[:] = squares
+        late, sums = squares[k:], total[k:]
+        for i in range(n - k):
+            late[i] += spare[i] + (sums[i] - total[i]) ** 2 / (2 * k)
+        doubled(total, k, wider)
+        total[:] = wider
+    squares[:19] = 0.0
+    for t in range(n):
+        squares[t] = np.sqrt(squares[t] / 19)
 
 
-@parallel
+@outermost
 def kernel(ohlc, values, first):  # type: ignore[no-untyped-def]
     """Compute all five for windows (N, T, 4)."""
-    for n in prange(ohlc.shape[0]):
+    for n in range(ohlc.shape[0]):
         bars = np.empty((4, ohlc.shape[1]))
         rows = np.zeros((5, ohlc.shape[1]))
         split(ohlc[n], bars)

@@ -7,7 +7,6 @@ read the window seen whole, in units of its own high-low range, and are the same
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from proxytools.features.registry import WHOLE, Feature
 from proxytools.features.windowed import (
@@ -15,7 +14,7 @@ from proxytools.features.windowed import (
     compiled,
     emit,
     last_sum,
-    parallel,
+    outermost,
     ratio,
     split,
 )
@@ -63,11 +62,11 @@ def _run_length(bars, out):  # type: ignore[no-untyped-def]
         first = stop
 
 
-@parallel
+@outermost
 def kernel(ohlc, values, first):  # type: ignore[no-untyped-def]
     """Compute all three for windows (N, T, 4)."""
     n_bars = ohlc.shape[1]
-    for n in prange(ohlc.shape[0]):
+    for n in range(ohlc.shape[0]):
         bars, rows = np.empty((4, n_bars)), np.empty((3, n_bars), np.float32)
         before, moves = np.empty(n_bars + 1), np.empty(n_bars)
         split(ohlc[n], bars)

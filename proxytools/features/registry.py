@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +23,10 @@ Floats = NDArray[np.float64]
 Kernel = Callable[[Floats, NDArray[np.float32], int], None]
 WindowFunction = Callable[[Floats, Floats, Floats, Floats], Floats]
 
+Step = Callable[[Floats, NDArray[np.float32]], None]
+
+WINDOWS_A_PART = 64
+THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # set at run time
 WHOLE = None
 """Reach of a feature that reads every bar of its window on that side."""
 
@@ -128,7 +135,28 @@ def table() -> tuple[Feature, ...]:
 
 
 def compute_into(values: NDArray[np.float32], windows: Floats, names: Sequence[str]) -> None:
-    """Write the features of ``names`` into the columns of values (N, T, F), each block once."""
+    """Write the features of ``names`` into the columns of values (N, T, F), on all threads.
+
+    A few windows at a time go through all kernels, while their columns are in the cache.
+    """
+    steps = _steps(tuple(names))
+    parts = [slice(i, i + WINDOWS_A_PART) for i in range(0, len(windows), WINDOWS_A_PART)]
+
+    def compute_part(part: slice) -> None:
+        for step in steps:
+            step(windows[part], values[part])
+
+    if len(parts) < 2:
+        for part in parts:
+            compute_part(part)
+    else:
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(compute_part, parts))
+
+
+def _steps(names: tuple[str, ...]) -> list[Step]:
+    """One call for each block that ``names`` need, in place where they are in its order."""
+    steps: list[Step] = []
     done: set[str] = set()
     for column, name in enumerate(names):
         if name in done:
@@ -138,15 +166,31 @@ def compute_into(values: NDArray[np.float32], windows: Floats, names: Sequence[s
         own = [entry.name for entry in block.features]
         room = list(names[column : column + len(own)])
         if room == own[: len(room)]:
-            block.kernel(windows, values, column)
+            steps.append(partial(_in_place, block.kernel, column))
             done.update(room)
         else:
             chosen = [other for other in names if other in own]
-            whole = np.empty((*values.shape[:2], len(own)), np.float32)
-            block.kernel(windows, whole, 0)
-            for other in chosen:
-                values[:, :, list(names).index(other)] = whole[:, :, own.index(other)]
+            places = [names.index(other) for other in chosen], [own.index(o) for o in chosen]
+            steps.append(partial(_by_copy, block.kernel, len(own), *places))
             done.update(chosen)
+    return steps
+
+
+def _in_place(kernel: Kernel, column: int, windows: Floats, values: NDArray[np.float32]) -> None:
+    kernel(windows, values, column)
+
+
+def _by_copy(
+    kernel: Kernel,
+    width: int,
+    to: list[int],
+    source: list[int],
+    windows: Floats,
+    values: NDArray[np.float32],
+) -> None:
+    whole = np.empty((*values.shape[:2], width), np.float32)
+    kernel(windows, whole, 0)
+    values[:, :, to] = whole[:, :, source]
 
 
 def feature(

@@ -6,7 +6,6 @@ Their common unit is the range around a bar: the two-sided exponential average o
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from proxytools.features import centred, placements
 from proxytools.features.windowed import (
@@ -15,7 +14,7 @@ from proxytools.features.windowed import (
     compiled,
     emit,
     log_growth,
-    parallel,
+    outermost,
     split,
 )
 
@@ -37,13 +36,13 @@ def _levels(bars, mass, extent, level, log_range):  # type: ignore[no-untyped-de
     log_growth(extent, level, log_range)
 
 
-@parallel
+@outermost
 def kernel(ohlc, values, first):  # type: ignore[no-untyped-def]
     """Compute all of them for windows (N, T, 4)."""
     n_bars = ohlc.shape[1]
     mass = np.empty(n_bars)  # of the weights of the bars there are
     around_sum(np.ones(n_bars), KEEP, mass)
-    for n in prange(ohlc.shape[0]):
+    for n in range(ohlc.shape[0]):
         bars, before = np.empty((4, n_bars)), np.empty(n_bars + 1)
         extent, level = np.empty(n_bars), np.empty(n_bars)
         log_range, rows = np.empty(n_bars, np.float32), np.empty((_B, n_bars), np.float32)

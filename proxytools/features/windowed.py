@@ -3,6 +3,9 @@
 Bars that a reach would need outside the window are left out, never invented. No sum runs over the
 whole window where a short one will do: a running sum would carry the rounding of far bars into a
 bar that they do not belong to. Loops walk slices from 0, which is what the compiler vectorises.
+
+Only the outermost kernels are cached on disk, each by the date of its own file: after an edit here
+or in a file that a kernel calls, delete ``__pycache__``.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ FINITE = 3.0e38  # just below the largest float32
 # Division by zero must not be trapped (it keeps loops from being vectorised): `ratio` decides.
 compiled = njit(nogil=True, error_model="numpy")
 inlined = njit(nogil=True, error_model="numpy", inline="always")
-parallel = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
+outermost = njit(cache=True, nogil=True, error_model="numpy")
 
 
 @inlined
@@ -37,11 +40,10 @@ def emit(rows, values, first):  # type: ignore[no-untyped-def]
 
     Numbers beyond float32 are clipped.
     """
-    flat = rows.reshape(-1)
+    flat, limit, zero = rows.reshape(-1), rows.dtype.type(FINITE), rows.dtype.type(0.0)
     for i in range(len(flat)):
-        x = flat[i]
-        x = x if x == x else 0.0  # overflow minus overflow, at prices beyond 1e150
-        flat[i] = min(max(x, -FINITE), FINITE)
+        x = flat[i] if flat[i] == flat[i] else zero  # overflow minus overflow, at prices of 1e150
+        flat[i] = min(max(x, -limit), limit)
     for t in range(len(values)):
         columns = values[t, first : first + len(rows)]
         for i in range(len(columns)):

@@ -151,6 +151,22 @@ def test_ctrl_c_leaves_nothing(tmp_path, holder):
     assert everything(tmp_path) == []
 
 
+def test_a_lock_on_what_was_replaced_meanwhile_is_no_lock(tmp_path, monkeypatch):
+    def late(handle, how):
+        (tmp_path / ".a.partial").rmdir()
+        (tmp_path / ".a.partial").mkdir()  # its last holder gave up, and another one came first
+        lock(handle, how)
+
+    lock = rundir.fcntl.flock
+    monkeypatch.setattr(rundir.fcntl, "flock", late)
+    with (
+        pytest.raises(InputError, match="another process is writing"),
+        rundir.create(tmp_path / "a", **ABOUT),
+    ):
+        pytest.fail("it was opened")
+    assert everything(tmp_path) == [".a.partial"]
+
+
 def test_of_many_at_once_one_wins_and_is_whole(tmp_path):
     start, won, lost = threading.Barrier(8), [], []
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +49,26 @@ def speed(report: dict[str, Any]) -> str:
     return f"{table(rows)}\n\nMeasured {date} on {cores} cores."
 
 
+def memory(report: dict[str, Any]) -> str:
+    """Peak memory of `label` against the number of bars."""
+    rows = [["bars labelled", "peak memory, libraries included", "bars a second"]]
+    for row in report["rows"]:
+        count = f"{row['bars']:,}".replace(",", " ")
+        rows.append([count, f"{row['peak_mb']:.0f} MB", f"{row['bars_per_second']:,.0f}"])
+    return table(rows)
+
+
 def main() -> None:
     """Fill every marked block whose results are there."""
     path = ROOT / "README.md"
     text = path.read_text()
-    for name, render in (("quality", quality), ("speed", speed)):
+    for name, render in (("quality", quality), ("speed", speed), ("label_memory", memory)):
         results = RESULTS / f"{name}.json"
         if results.exists():
-            block = f"<!-- {name} -->\n{render(json.loads(results.read_text()))}\n<!-- /{name} -->"
-            text = re.sub(f"<!-- {name} -->.*?<!-- /{name} -->", lambda _: block, text, flags=re.S)  # noqa: B023
+            block = render(json.loads(results.read_text()))
+            head, rest = text.split(f"<!-- {name} -->\n")
+            tail = rest.split(f"<!-- /{name} -->")[1]
+            text = f"{head}<!-- {name} -->\n{block}\n<!-- /{name} -->{tail}"
     path.write_text(text)
 
 

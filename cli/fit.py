@@ -50,6 +50,7 @@ def fit(**given: Any) -> None:
         device=given["device"],
         threads=given["threads"],
     )
+    given["device"] = getattr(proxy, "device", "cpu")  # what `auto` came to
     if given["search"]:
         proxy = search.Searched(proxy, given["trials"], progress=not quiet)
     data = inputs.read(given)

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from proxytools.errors import DeviceError, InputError
 from proxytools.proxies.bars import BarProxy
 from proxytools.proxies.boosting import LightGBMProxy, XGBoostProxy
+from proxytools.proxies.devices import xgboost_device
 from proxytools.proxies.linear import FormulaProxy
 
 NAMES = (
@@ -57,9 +58,12 @@ def make(
     if name in ("formula", "formula-classic"):
         form = "classic" if name == "formula-classic" else "directionless"
         return FormulaProxy(form, name=name, seed=seed, device=_resolve(name, device, "cuda"))
-    boosted = {"lightgbm": LightGBMProxy, "xgboost": XGBoostProxy}
-    if name in boosted:
-        return boosted[name](feature_set=features, seed=seed, device=device, threads=threads)
+    if name == "lightgbm":
+        device = _resolve(name, device, "cuda", "opencl")
+        return LightGBMProxy(feature_set=features, seed=seed, device=device, threads=threads)
+    if name == "xgboost":
+        device = xgboost_device(device)
+        return XGBoostProxy(feature_set=features, seed=seed, device=device, threads=threads)
     if name not in _CLASSIFIERS:
         near = difflib.get_close_matches(name, NAMES, 1)
         raise InputError(
@@ -86,8 +90,14 @@ def _logistic(seed: int, threads: int) -> object:
 
 
 def _forest(seed: int, threads: int) -> object:
+    # Bars of one window are much alike: a tree loses little by seeing a quarter of them.
     return RandomForestClassifier(
-        200, min_samples_leaf=20, max_features=0.3, n_jobs=threads or -1, random_state=seed
+        100,
+        max_samples=0.25,
+        min_samples_leaf=5,
+        max_features="sqrt",
+        n_jobs=threads or -1,
+        random_state=seed,
     )
 
 

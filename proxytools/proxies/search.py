@@ -109,8 +109,8 @@ def _histogram(trial: Any) -> dict[str, Any]:
 
 def _forest(trial: Any) -> dict[str, Any]:
     return {
-        "min_samples_leaf": trial.suggest_int("min_samples_leaf", 5, 100, log=True),
-        "max_features": trial.suggest_float("max_features", 0.1, 0.8),
+        "min_samples_leaf": trial.suggest_int("min_samples_leaf", 2, 50, log=True),
+        "max_features": trial.suggest_float("max_features", 0.05, 0.5),
     }
 
 

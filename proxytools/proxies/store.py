@@ -105,7 +105,7 @@ def save(model: Model, run: RunDir) -> None:
     }
     run.write_json("model.json", record)
     (run / proxy.weights_file).write_bytes(proxy.dump())
-    (run / SEEN).write_bytes(_npy(model.seen))
+    write_seen(run / SEEN, model.seen)
     load(run)  # better refused now than when it is needed
 
 
@@ -135,11 +135,16 @@ def load(run: RunDir) -> Model:
             f"{where}, feature_set", got=record["feature_set"], expected=proxy.feature_set
         )
     reach = record["lookback_bars"], record["lookahead_bars"]
-    return Model(proxy, record["n_bars"], tuple(record["classes"]), *reach, _seen(run / SEEN))
+    return Model(proxy, record["n_bars"], tuple(record["classes"]), *reach, read_seen(run / SEEN))
 
 
-def _seen(path: Path) -> NDArray[np.uint64]:
-    """Read a fingerprint, if it is to the byte what `np.save` writes: no header is parsed."""
+def write_seen(path: Path, seen: NDArray[np.uint64]) -> None:
+    """Write the fingerprint of training bars."""
+    path.write_bytes(_npy(seen))
+
+
+def read_seen(path: Path) -> NDArray[np.uint64]:
+    """Read a fingerprint, if it is to the byte what `write_seen` writes: no header is parsed."""
     raw = path.read_bytes() if path.is_file() else b""
     body = raw[_HEADER:]
     seen = np.frombuffer(body[: len(body) // 8 * 8], "<u8").astype(np.uint64)

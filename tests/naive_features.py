@@ -219,7 +219,7 @@ def centred(window):
         }
         for half in (1, 2, 4):
             row[f"range_around_{half}"] = log_range[max(t - half, 0) : t + half + 1].mean()
-        for k in (3, 5, 8, 13, 21):
+        for k in (3, 5, 8):
             k_, moves, ranges = min(k, n), [], []
             for s in runs_around(n, t, k_):
                 unit = level[s + k_ // 2] * np.sqrt(k_)

@@ -19,9 +19,9 @@ _C = _B + len(rolling.FEATURES)
 def kernel(ohlc, values, first):  # type: ignore[no-untyped-def]
     """Compute all of them for windows (N, T, 4)."""
     n_bars = ohlc.shape[1]
-    for n in range(ohlc.shape[0]):
-        bars, before = np.empty((4, n_bars)), np.empty(n_bars + 1)
-        rows = np.empty((_C, n_bars), np.float32)
+    bars, before = np.empty((4, n_bars)), np.empty(n_bars + 1)
+    rows = np.empty((_C, n_bars), np.float32)
+    for n in range(len(ohlc)):
         split(ohlc[n], bars)
         closes_before(bars, before)
         _shape(bars, rows[:_A])

@@ -17,7 +17,7 @@ from proxytools.features.windowed import (
     ratio,
 )
 
-RUNS = (3, 5, 8, 13, 21)
+RUNS = (3, 5, 8)  # longer ones tell more of the place in the window than of spans
 SMOOTHED = (1, 2, 4)
 SIDES = (5, 10)
 EFFICIENCIES = (5, 10)
@@ -164,7 +164,7 @@ def _against(values, unit, out):  # type: ignore[no-untyped-def]
 
 @compiled
 def fill(before, extent, level, log_range, rows):  # type: ignore[no-untyped-def]
-    """Compute all of them into rows (23, T)."""
+    """Compute all of them into rows (19, T)."""
     n = len(level)
     step, running = np.empty(n), np.empty(n + 1)
     score, spare = np.empty(n, np.float32), np.empty(n, np.float32)

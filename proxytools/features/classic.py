@@ -53,22 +53,36 @@ FEATURES = (
 
 
 @compiled
+def _momentum(high, low, close, out):  # type: ignore[no-untyped-def]
+    high_1, high_2, high_3 = high[1:], high[2:], high[3:]
+    low_1, low_2, low_3, close_3 = low[1:], low[2:], low[3:], close[3:]
+    for i in range(len(out)):
+        top = max(max(high[i], high_1[i]), max(high_2[i], high_3[i]))
+        bottom = min(min(low[i], low_1[i]), min(low_2[i], low_3[i]))
+        out[i] = (close_3[i] - close[i]) / (top - bottom + 1e-9)
+
+
+@compiled
+def _less(x, y, out):  # type: ignore[no-untyped-def]
+    for i in range(len(out)):
+        out[i] = x[i] - y[i]
+
+
+@compiled
 def _fill(bars, rows, work):  # type: ignore[no-untyped-def]
     n = bars.shape[1]
     high, low, close = bars[1], bars[2], bars[3]
     momentum, rising, returns, volatility, accel = rows[0], rows[1], rows[2], rows[3], rows[4]
     change, up, extent, spare = work[0], work[1], work[2], work[3]
-    for t in range(3, n):
-        top = max(max(high[t], high[t - 1]), max(high[t - 2], high[t - 3]))
-        bottom = min(min(low[t], low[t - 1]), min(low[t - 2], low[t - 3]))
-        momentum[t] = (close[t] - close[t - 3]) / (top - bottom + 1e-9)
-    for t in range(4, n):
-        accel[t] = momentum[t] - momentum[t - 1]
+    _momentum(high, low, close, momentum[3:])
+    _less(momentum[4:], momentum[3:], accel[4:])
     change[0] = 0.0
-    for t in range(1, n):  # a return on a price of 0 is no number: counted as none
-        change[t] = close[t] / close[t - 1] - 1.0 if close[t - 1] != 0.0 else 0.0
+    late, early, step = close[1:], close[: n - 1], change[1:]
+    for i in range(n - 1):  # a return on a price of 0 is no number: counted as none
+        step[i] = late[i] / early[i] - 1.0 if early[i] != 0.0 else 0.0
+    open_ = bars[0]
     for t in range(n):
-        up[t] = 1.0 if close[t] > bars[0, t] else 0.0
+        up[t] = 1.0 if close[t] > open_[t] else 0.0
         extent[t] = high[t] - low[t]
     last_sum(change, 5, returns)
     returns[:5] = 0.0
@@ -88,16 +102,18 @@ def _deviation_20(x, total, wider, spare, squares):  # type: ignore[no-untyped-d
     n = len(x)
     last_sum(x, 5, total)
     squares[:] = 0.0
-    late, sums = squares[4:], total[4:]
+    late, mean = squares[4:], wider[4:]
+    for t in range(n):
+        wider[t] = total[t] / 5
     for lag in range(5):
         early = x[lag:]
         for i in range(n - 4):
-            late[i] += (early[i] - sums[i] / 5) ** 2
+            late[i] += (early[i] - mean[i]) ** 2
     for k in (5, 10):
         spare[:] = squares
-        late, sums = squares[k:], total[k:]
+        late, sums, half = squares[k:], total[k:], 0.5 / k
         for i in range(n - k):
-            late[i] += spare[i] + (sums[i] - total[i]) ** 2 / (2 * k)
+            late[i] += spare[i] + (sums[i] - total[i]) ** 2 * half
         doubled(total, k, wider)
         total[:] = wider
     squares[:19] = 0.0
@@ -108,9 +124,10 @@ def _deviation_20(x, total, wider, spare, squares):  # type: ignore[no-untyped-d
 @outermost
 def kernel(ohlc, values, first):  # type: ignore[no-untyped-def]
     """Compute all five for windows (N, T, 4)."""
-    for n in range(ohlc.shape[0]):
-        bars = np.empty((4, ohlc.shape[1]))
-        rows = np.zeros((5, ohlc.shape[1]))
+    n_bars = ohlc.shape[1]
+    bars, work = np.empty((4, n_bars)), np.empty((4, n_bars))
+    rows = np.zeros((5, n_bars))  # no window writes the first bars of some
+    for n in range(len(ohlc)):
         split(ohlc[n], bars)
-        _fill(bars, rows, np.empty((4, ohlc.shape[1])))
+        _fill(bars, rows, work)
         emit(rows, values[n], first)

@@ -66,9 +66,9 @@ def _run_length(bars, out):  # type: ignore[no-untyped-def]
 def kernel(ohlc, values, first):  # type: ignore[no-untyped-def]
     """Compute all three for windows (N, T, 4)."""
     n_bars = ohlc.shape[1]
-    for n in range(ohlc.shape[0]):
-        bars, rows = np.empty((4, n_bars)), np.empty((3, n_bars), np.float32)
-        before, moves = np.empty(n_bars + 1), np.empty(n_bars)
+    bars, rows = np.empty((4, n_bars)), np.empty((3, n_bars), np.float32)
+    before, moves = np.empty(n_bars + 1), np.empty(n_bars)
+    for n in range(len(ohlc)):
         split(ohlc[n], bars)
         closes_before(bars, before)
         whole = bars[1].max() - bars[2].min()

@@ -42,10 +42,10 @@ def kernel(ohlc, values, first):  # type: ignore[no-untyped-def]
     n_bars = ohlc.shape[1]
     mass = np.empty(n_bars)  # of the weights of the bars there are
     around_sum(np.ones(n_bars), KEEP, mass)
-    for n in range(ohlc.shape[0]):
-        bars, before = np.empty((4, n_bars)), np.empty(n_bars + 1)
-        extent, level = np.empty(n_bars), np.empty(n_bars)
-        log_range, rows = np.empty(n_bars, np.float32), np.empty((_B, n_bars), np.float32)
+    bars, before = np.empty((4, n_bars)), np.empty(n_bars + 1)
+    extent, level = np.empty(n_bars), np.empty(n_bars)
+    log_range, rows = np.empty(n_bars, np.float32), np.empty((_B, n_bars), np.float32)
+    for n in range(len(ohlc)):
         split(ohlc[n], bars)
         closes_before(bars, before)
         _levels(bars, mass, extent, level, log_range)

@@ -58,10 +58,8 @@ def memory(report: dict[str, Any]) -> str:
     return table(rows)
 
 
-def main() -> None:
+def filled(text: str) -> str:
     """Fill every marked block whose results are there."""
-    path = ROOT / "README.md"
-    text = path.read_text()
     for name, render in (("quality", quality), ("speed", speed), ("label_memory", memory)):
         results = RESULTS / f"{name}.json"
         if results.exists():
@@ -69,7 +67,13 @@ def main() -> None:
             head, rest = text.split(f"<!-- {name} -->\n")
             tail = rest.split(f"<!-- /{name} -->")[1]
             text = f"{head}<!-- {name} -->\n{block}\n<!-- /{name} -->{tail}"
-    path.write_text(text)
+    return text
+
+
+def main() -> None:
+    """Write the filled README."""
+    path = ROOT / "README.md"
+    path.write_text(filled(path.read_text()))
 
 
 if __name__ == "__main__":

@@ -89,43 +89,48 @@ def _fill(bars, rows, work):  # type: ignore[no-untyped-def]
     last_sum(up, 5, spare)
     doubled(spare, 5, rising)
     rising[:9] = 0.0
-    _deviation_20(extent, change, up, spare, volatility)
+    _deviation_20(extent, change, up, spare, work[4], volatility)
 
 
 @compiled
-def _deviation_20(x, total, wider, spare, squares):  # type: ignore[no-untyped-def]
+def _deviation_20(x, sums, squares, other_sums, other_squares, out):  # type: ignore[no-untyped-def]
     """Sample standard deviation of the last 20.
 
-    Squares about the mean of 5, then of 10 and of 20 by pairing (Chan, Golub and LeVeque 1983):
-    only positive terms are added, so no digits cancel.
+    Squares about the mean of 2, 4, 5, 10 and 20 by pairing (Chan, Golub and LeVeque 1983): only
+    positive terms are added, so no digits cancel, and equal values give exactly 0.
     """
-    n = len(x)
-    last_sum(x, 5, total)
-    squares[:] = 0.0
-    late, mean = squares[4:], wider[4:]
-    for t in range(n):
-        wider[t] = total[t] / 5
-    for lag in range(5):
-        early = x[lag:]
-        for i in range(n - 4):
-            late[i] += (early[i] - mean[i]) ** 2
-    for k in (5, 10):
-        spare[:] = squares
-        late, sums, half = squares[k:], total[k:], 0.5 / k
-        for i in range(n - k):
-            late[i] += spare[i] + (sums[i] - total[i]) ** 2 * half
-        doubled(total, k, wider)
-        total[:] = wider
-    squares[:19] = 0.0
-    for t in range(n):
-        squares[t] = np.sqrt(squares[t] / 19)
+    other_squares[:] = 0.0  # of one value
+    _pair(x, other_squares, 1, sums, squares)
+    _pair(sums, squares, 2, other_sums, other_squares)
+    four, square, fifth = other_sums[4:], other_squares[4:], x
+    five, squares_5 = sums[4:], squares[4:]
+    for i in range(len(five)):
+        five[i] = four[i] + fifth[i]
+        squares_5[i] = square[i] + (0.25 * four[i] - fifth[i]) ** 2 * 0.8
+    _pair(sums, squares, 5, other_sums, other_squares)
+    _pair(other_sums, other_squares, 10, sums, squares)
+    late, variance = out[19:], squares[19:]
+    for i in range(len(late)):
+        late[i] = np.sqrt(variance[i] * (1.0 / 19.0))
+
+
+@compiled
+def _pair(sums, squares, k, new_sums, new_squares):  # type: ignore[no-untyped-def]
+    """Make sums and squares about the mean of the last ``2 k`` values from those of ``k``."""
+    first, second = sums[k - 1 :], sums[2 * k - 1 :]
+    first_square, second_square = squares[k - 1 :], squares[2 * k - 1 :]
+    sum_, square, half = new_sums[2 * k - 1 :], new_squares[2 * k - 1 :], 0.5 / k
+    for i in range(len(sum_)):
+        sum_[i] = first[i] + second[i]
+        apart = second[i] - first[i]
+        square[i] = first_square[i] + second_square[i] + apart * apart * half
 
 
 @outermost
 def kernel(ohlc, values, first):  # type: ignore[no-untyped-def]
     """Compute all five for windows (N, T, 4)."""
     n_bars = ohlc.shape[1]
-    bars, work = np.empty((4, n_bars)), np.empty((4, n_bars))
+    bars, work = np.empty((4, n_bars)), np.empty((5, n_bars))
     rows = np.zeros((5, n_bars))  # no window writes the first bars of some
     for n in range(len(ohlc)):
         split(ohlc[n], bars)

@@ -25,7 +25,7 @@ WindowFunction = Callable[[Floats, Floats, Floats, Floats], Floats]
 
 Step = Callable[[Floats, NDArray[np.float32]], None]
 
-WINDOWS_A_PART = 64
+PART_BYTES = 1 << 20  # of values that stay in a core's cache while all kernels write them
 THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # set at run time
 WHOLE = None
 """Reach of a feature that reads every bar of its window on that side."""
@@ -140,7 +140,8 @@ def compute_into(values: NDArray[np.float32], windows: Floats, names: Sequence[s
     A few windows at a time go through all kernels, while their columns are in the cache.
     """
     steps = _steps(tuple(names))
-    parts = [slice(i, i + WINDOWS_A_PART) for i in range(0, len(windows), WINDOWS_A_PART)]
+    size = max(1, PART_BYTES // values[:1].nbytes) if len(values) else 1
+    parts = [slice(i, i + size) for i in range(0, len(windows), size)]
 
     def compute_part(part: slice) -> None:
         for step in steps:

@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from cli import inputs, options, show
+from cli import inputs, models, options, show
 
 
 @click.command()
 @click.option(
     "--models",
     default="formula,formula-classic,logistic,lightgbm,xgboost",
-    help="Comma-separated names, as for fit --model.",
+    help="Comma-separated names, as for fit --model, and deep.",
 )
 @options.data
 @options.feature_set
@@ -43,14 +43,13 @@ def correlate(**given: Any) -> None:
 
     from proxytools import pipeline
     from proxytools.errors import InputError
-    from proxytools.proxies import make
 
     inputs.limit_threads(given["threads"])
     names = [name.strip() for name in given["models"].split(",") if name.strip()]
     if not names:
         raise InputError("--models", got=repr(given["models"]), expected="names of models")
     proxies = [
-        make(
+        models.make(
             name,
             features=given["features"],
             seed=given["seed"],

@@ -1,8 +1,10 @@
 """The ``deep`` command."""
 
+from __future__ import annotations
+
 import click
 
-from cli import group
+from cli import group, train
 
 
 @click.group(cls=group.Commands, context_settings=group.SETTINGS)
@@ -10,8 +12,17 @@ from cli import group
 def cli() -> None:
     """Train and use the deep span detector.
 
-    The detector is not in this version; `proxytools` holds the classical proxies.
+    \b
+    deep train --data windows.parquet --out runs/a
+    deep evaluate runs/a --data others.parquet --json
+
+    It is a proxy among the others: `proxytools correlate --models formula,lightgbm,deep`.
+    Exit codes: 0 done, 1 failed, 2 bad usage or input.
     """
+
+
+for _command in (train.train, train.evaluate):
+    cli.add_command(_command)
 
 
 def main() -> None:

@@ -64,14 +64,16 @@ def refuse_existing(path: Path) -> None:
         )
 
 
-def open_run(out: Path, given: dict[str, Any]) -> AbstractContextManager[RunDir]:
+def open_run(
+    out: Path, given: dict[str, Any], program: str = "proxytools"
+) -> AbstractContextManager[RunDir]:
     """Open a run for writing, with the resolved settings in its record."""
     from proxytools import io, rundir
 
     files = [given[n] for n in ("data", "spans", "labelled", "unlabelled") if given.get(n)]
     return rundir.create(
         out,
-        command=["proxytools", *sys.argv[1:]],
+        command=[program, *sys.argv[1:]],
         config={k: str(v) if isinstance(v, Path) else v for k, v in given.items()},
         seed=given["seed"],
         inputs={str(path): io.sha256(path) for path in files},

@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
-from deep.chain import best_spans
+from deep.chain import BOTH, INNER, LEFT, RIGHT, best_spans
 from deep.lengths import LengthPrior, LengthScores, length_scores
 from deep.marginals import (
     Counts,
@@ -116,6 +117,30 @@ class SpanChain:
         edges = np.where(s > 0, a[w, s], 0) + np.where(u < n_bars, b[w, u - 1], 0)
         log_prob: Float = around + inside + edges
         return np.exp(log_prob)
+
+    @torch.no_grad()
+    def span_probabilities(self, longest: int) -> Tensor:
+        """(N, T, L) float64 posterior probability of every span of up to ``longest`` bars.
+
+        At ``[:, s, k]`` the span of ``k + 1`` bars from bar ``s``; 0 where it does not fit.
+        """
+        n_bars = self.e.shape[1]
+        longest = min(longest, n_bars)
+        rows = length_rows(self.length, n_bars)  # (4, T)
+        prefix = functional.pad(self.e.double().cumsum(1), (1, 0))  # (N, T+1)
+        opened = self._sums.total[0, :, :-1] - prefix[:, :-1] - self._sums.log_z[:, None]  # (N, T)
+        opened[:, 1:] += self.a[:, 1:]
+        closed = self._sums.total[1, :, 1:] + prefix[:, 1:]  # (N, T)
+        closed[:, :-1] += self.b[:, :-1]
+        log_prob = self.e.new_full((*self.e.shape, longest), -torch.inf, dtype=torch.float64)
+        for k in range(longest):
+            within = log_prob[:, : n_bars - k, k]  # (N, T-k)
+            within[:] = opened[:, : n_bars - k] + closed[:, k:] + rows[INNER, k]
+            within[:, 0] += rows[LEFT, k] - rows[INNER, k]
+            within[:, -1] += rows[RIGHT, k] - rows[INNER, k]
+            if k == n_bars - 1:
+                within += rows[BOTH, k] + rows[INNER, k] - rows[LEFT, k] - rows[RIGHT, k]
+        return log_prob.exp_()
 
     @torch.no_grad()
     def decode(self) -> Spans:

@@ -27,6 +27,7 @@ _LIBRARIES = (
     "pyarrow",
     "scikit-learn",
     "scipy",
+    "torch",
     "xgboost",
 )
 

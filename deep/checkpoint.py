@@ -1,0 +1,275 @@
+"""A fitted detector to files that cannot run code, and back.
+
+``best_model.pt`` holds the weights alone, read with ``weights_only=True``; ``metadata.json`` says
+what they are, ``seen.npy`` is the fingerprint of the bars they were learnt from. Each is checked
+before anything is computed with it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import struct
+from dataclasses import asdict, fields
+from io import BytesIO
+from pathlib import Path
+from typing import Any, cast
+from zipfile import BadZipFile, is_zipfile
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deep.detector import SpanDetector
+from deep.device import resolve
+from deep.lengths import LengthPrior
+from deep.model import Ensemble, SpanModel
+from deep.presets import Settings
+from deep.reading import BarReader, MatchReader, Reader
+from proxytools import features
+from proxytools.decode import Decoder
+from proxytools.errors import InputError
+from proxytools.proxies.bars import BarProxy
+from proxytools.proxies.store import SEEN, Model, read_seen, write_seen
+from proxytools.rundir import RunDir
+
+FORMAT = 1
+WEIGHTS, METADATA = "best_model.pt", "metadata.json"
+MOST_BARS = 10**6  # of a window, and so of any reach
+LARGEST = 1e6  # of a weight: no training comes near, and scores stay numbers
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    BadZipFile,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    EOFError,
+    OSError,
+    struct.error,
+)
+
+
+def model_of(detector: SpanDetector, data: Any, own: Any) -> Model:
+    """Return a detector just fitted on ``data``, features ``own``, as the commands know models."""
+    return Model.of(cast(BarProxy, detector), data, own)
+
+
+def save(model: Model, run: RunDir) -> None:
+    """Write the three files into a run directory.
+
+    Raises
+    ------
+    InputError
+        `load` would refuse them.
+    """
+    detector = _detector(model)
+    record = {
+        "format": FORMAT,
+        "name": detector.name,
+        "feature_set": detector.feature_set,
+        "feature_names": list(detector.feature_names_),
+        "lookback_bars": model.lookback_bars,
+        "lookahead_bars": model.lookahead_bars,
+        "n_bars": model.n_bars,
+        "classes": list(model.classes),
+        "seed": detector.seed,
+        "inner_folds": detector.inner_folds,
+        "settings": asdict(detector.settings),
+        "l_max": detector.l_max_,
+        "reader": asdict(cast(Any, detector.reader_)),
+        "held_out": detector.held_out_,
+    }
+    run.write_json(METADATA, record)
+    weights = {name: value.cpu() for name, value in detector.ensemble_.state_dict().items()}
+    torch.save(weights, run / WEIGHTS)
+    write_seen(run / SEEN, model.seen)
+    load(run)  # better refused now than when it is needed
+
+
+def load(run: RunDir, device: str = "cpu", threads: int = 0) -> Model:
+    """Read a model back; safe for a directory from a stranger.
+
+    Raises
+    ------
+    InputError
+        A file is missing or damaged, its format is newer than this version knows, or it reads
+        features that are not registered here.
+    DeviceError
+        The device is not there.
+    """
+    target = resolve(device)
+    where = run / METADATA
+    record = _checked(run.read_json(METADATA), where)
+    settings = _settings(record["settings"], f"{where}, settings")
+    detector = SpanDetector(
+        settings,
+        record["name"],
+        record["feature_set"],
+        inner_folds=record["inner_folds"],
+        seed=record["seed"],
+        device=device,
+        threads=threads,
+    )
+    detector.feature_names_ = _names(record, where)
+    detector.l_max_ = record["l_max"]
+    detector.reader_ = _reader(settings, record, f"{where}, reader")
+    detector.held_out_, detector.history_ = record["held_out"], []
+    detector.ensemble_ = _ensemble(run / WEIGHTS, settings, record).to(target)
+    reach = record["lookback_bars"], record["lookahead_bars"]
+    proxy = cast(BarProxy, detector)
+    return Model(proxy, record["n_bars"], tuple(record["classes"]), *reach, read_seen(run / SEEN))
+
+
+def _detector(model: Model) -> SpanDetector:
+    return cast(SpanDetector, model.proxy)
+
+
+def _ensemble(path: Path, settings: Settings, record: dict[str, Any]) -> Ensemble:
+    """Build the network that the settings describe, and fill it if everything fits."""
+    if not path.is_file():
+        raise InputError(str(path), got="nothing there", expected="the weights of a detector")
+    flat = LengthPrior(np.full(record["l_max"] + 1, 1 / (record["l_max"] + 1)), 0.5)
+    n_features = len(record["feature_names"])
+    members = [SpanModel(n_features, settings, flat, 0.0) for _ in range(settings.members)]
+    ensemble = Ensemble(members).eval()
+    try:
+        if not is_zipfile(path):  # else torch would try its older formats
+            raise ValueError("no archive of tensors")
+        weights = torch.load(BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
+        _check_weights(weights, ensemble.state_dict())
+        ensemble.load_state_dict(weights)
+    except _UNREADABLE as error:
+        reason = str(error).strip().splitlines()
+        raise InputError(
+            str(path),
+            got=f"damaged weights ({reason[0][:120]})" if reason else "damaged weights",
+            expected="the weights that metadata.json describes",
+            fix="Train again",
+        ) from None
+    return ensemble.requires_grad_(False)
+
+
+def _check_weights(weights: Any, expected: dict[str, Tensor]) -> None:
+    if not isinstance(weights, dict) or weights.keys() != expected.keys():
+        raise ValueError("other names than those of the network")
+    for name, wanted in expected.items():
+        found = weights[name]
+        if type(found) is not Tensor or found.layout != torch.strided:
+            raise ValueError(f"{name} is no tensor")
+        if found.shape != wanted.shape or found.dtype != wanted.dtype:
+            raise ValueError(f"{name} has another shape or type")
+        if not bool((found.abs() <= LARGEST).all()):
+            raise ValueError(f"{name} holds a number that is not finite or too large")
+
+
+def _names(record: dict[str, Any], where: Path) -> tuple[str, ...]:
+    """Return the detector's features, which must be those registered here, with their reach."""
+    known = features.compute(np.empty((0, record["n_bars"], 4)), record["feature_set"])
+    for name in ("lookback_bars", "lookahead_bars"):
+        if record[name] != getattr(known, name):
+            raise _other(f"{where}, {name}", record[name], str(getattr(known, name)))
+    if tuple(record["feature_names"]) != known.names:
+        names = f"the {len(known.names)} of this version's {record['feature_set']!r}"
+        raise _other(f"{where}, feature_names", record["feature_names"], names)
+    return known.names
+
+
+def _settings(record: Any, where: str) -> Settings:
+    wanted = {field.name for field in fields(Settings)}
+    if not isinstance(record, dict) or record.keys() != wanted:
+        raise _other(where, record, f"an object of {', '.join(sorted(wanted))}")
+    return Settings(**record)
+
+
+def _reader(settings: Settings, record: dict[str, Any], where: str) -> Reader:
+    reader = record["reader"]
+    if settings.head == "segmental":
+        if not (
+            isinstance(reader, dict)
+            and reader.keys() == {"longest", "threshold"}
+            and _is_count(reader["longest"])
+            and _is_number(reader["threshold"])
+            and reader["longest"] >= 1
+            and 0 < reader["threshold"] < 1
+        ):
+            raise _other(where, reader, "a longest candidate and a threshold in (0, 1)")
+        return MatchReader(**reader)
+    if not (
+        isinstance(reader, dict)
+        and reader.keys() == {"positive_weight", "decoder"}
+        and reader["positive_weight"] == settings.positive_weight
+        and _is_decoder(reader["decoder"])
+    ):
+        raise _other(where, reader, "the weight of the settings and a decoder")
+    return BarReader(settings.positive_weight, Decoder(**reader["decoder"]))
+
+
+def _is_decoder(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == Decoder.__dataclass_fields__.keys()
+        and all(_is_number(value[name]) for name in ("high", "low"))
+        and all(_is_count(value[name]) for name in ("min_length", "max_gap"))
+    )
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MOST_BARS
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is float and math.isfinite(value)
+
+
+def _is_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_name(value: Any) -> bool:
+    """Whether a name can stand in a table or a title, and never for a path."""
+    return isinstance(value, str) and value.isidentifier() and len(value) <= 100
+
+
+def _is_metrics(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        x is None or _is_count(x) or _is_number(x) for x in value.values()
+    )
+
+
+_SCHEMA: dict[str, tuple[Any, str]] = {
+    "format": (lambda v: _is_count(v) and 1 <= v <= FORMAT, f"a format up to {FORMAT}"),
+    "name": (_is_name, "a short name of letters and digits"),
+    "feature_set": (lambda v: isinstance(v, str) and v in features.SETS, "a set of features"),
+    "feature_names": (lambda v: _is_strings(v) and v, "a list of names"),
+    "lookback_bars": (_is_count, "a number of bars"),
+    "lookahead_bars": (_is_count, "a number of bars"),
+    "n_bars": (lambda v: _is_count(v) and v > 0, "a number of bars"),
+    "classes": (lambda v: _is_strings(v) and v, "a list of names"),
+    "seed": (lambda v: type(v) is int and v >= 0, "an integer from 0"),
+    "inner_folds": (lambda v: _is_count(v) and v >= 2, "an integer from 2"),
+    "l_max": (lambda v: _is_count(v) and v > 0, "a number of bars"),
+    "held_out": (_is_metrics, "an object of numbers"),
+}
+
+
+def _checked(record: Any, where: Path) -> dict[str, Any]:
+    """Refuse a record that lacks a field or holds something else in it."""
+    if not isinstance(record, dict):
+        raise InputError(str(where), got=type(record).__name__, expected="an object")
+    for name, (legal, expected) in _SCHEMA.items():
+        if not legal(record.get(name)):
+            raise _other(f"{where}, {name}", record.get(name), expected)
+    for name in ("settings", "reader"):
+        if name not in record:
+            raise _other(f"{where}, {name}", None, "an object")
+    return record
+
+
+def _other(where: str, got: Any, expected: str) -> InputError:
+    return InputError(
+        where, got=json.dumps(got)[:80], expected=expected, fix="Train again with this version"
+    )

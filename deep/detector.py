@@ -1,0 +1,164 @@
+"""The deep span detector as a proxy: fit, predict and detect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from deep.device import limited, resolve
+from deep.fitting import Fitting
+from deep.losses import level_spans
+from deep.presets import PRESETS, Settings
+from deep.train import Epoch, Watch
+from proxytools.errors import InputError
+from proxytools.proxies.bars import check_target
+from proxytools.types import FeatureSet, Float, Int, SpanDataset, Spans
+
+INNER_FOLDS = 3
+BATCH = 128  # windows scored at once
+
+
+class SpanDetector(BaseEstimator):
+    """An ensemble of BiLSTMs that finds spans, as a proxy among the others.
+
+    `fit` cross-fits inside the windows it is given, in grouped folds: what is held out there
+    chooses the number of passes and how spans are read off. The members then learn from all of
+    the windows, for that many passes.
+
+    Parameters
+    ----------
+    settings : Settings
+        See `deep.presets`.
+    name : str
+    feature_set : str
+        A name in `proxytools.features.SETS`.
+    inner_folds : int
+        At least 2.
+    seed : int
+    device : {"cpu", "cuda", "auto"}
+    threads : int
+        Of the CPU; 0 leaves them as they are.
+    watch : callable, optional
+        Called with every `deep.train.Epoch`, to show progress.
+
+    Attributes
+    ----------
+    ensemble_ : Ensemble
+    l_max_ : int
+        Longest training span.
+    reader_ : Reader
+        How spans are read off.
+    history_ : list of Epoch
+    held_out_ : dict
+        Bar and span metrics of the inner held-out windows. The number of passes and the reader were
+        chosen on them, so expect a little less of other windows. Empty without marks.
+
+    Examples
+    --------
+    >>> from proxytools import features, synthetic
+    >>> data = synthetic.planted(20, preset="easy", seed=0, n_bars=60).data
+    >>> own = features.compute(data.windows.ohlc, "causal")
+    >>> detector = SpanDetector(Settings(hidden=4, members=1, epochs=2), feature_set="causal")
+    >>> detector.fit(own, data).predict(own).shape
+    (20, 60)
+    """
+
+    per_bar = False  # a bar's probability depends on the whole window
+
+    def __init__(
+        self,
+        settings: Settings = PRESETS["segmental"],
+        name: str = "deep",
+        feature_set: str = "full",
+        inner_folds: int = INNER_FOLDS,
+        seed: int = 0,
+        device: str = "cpu",
+        threads: int = 0,
+        watch: Watch | None = None,
+    ) -> None:
+        self.settings = settings
+        self.name = name
+        self.feature_set = feature_set
+        self.inner_folds = inner_folds
+        self.seed = seed
+        self.device = device
+        self.threads = threads
+        self.watch = watch
+
+    def fit(self, features: FeatureSet, data: SpanDataset, target: Float | None = None) -> Self:
+        """Learn from the labelled windows, or from ``target`` (N, T) in [0, 1] on all windows.
+
+        Raises
+        ------
+        InputError
+            There is no labelled window, no bar of either class, a target outside [0, 1], or fewer
+            than two groups.
+        DeviceError
+            The device is not there.
+        """
+        device = resolve(self.device)
+        self.feature_names_ = features.names
+        if target is None:
+            seen = np.flatnonzero(data.labelled)
+            features, data = features.take(seen), data.take(seen)
+        y = np.asarray(data.mask if target is None else target, np.float32)
+        check_target(y, features.values.shape[:2])
+        levels = [data.spans] if target is None else level_spans(y)
+        with limited(self.threads):
+            fitting = Fitting(
+                self.settings,
+                features,
+                data,
+                y,
+                levels,
+                device=device,
+                seed=self.seed,
+                watch=self.watch or _unwatched,
+            )
+            self.ensemble_ = fitting.members(fitting.cross_fit(self.inner_folds))
+        self.l_max_, self.reader_ = fitting.l_max, fitting.reader
+        self.history_, self.held_out_ = fitting.history, fitting.held_out
+        return self
+
+    def predict(self, features: FeatureSet) -> NDArray[np.float32]:
+        """(N, T) probability of lying in a span."""
+        prob = np.empty(features.values.shape[:2], np.float32)
+        for windows, values in self._batches(features):
+            prob[windows] = self.reader_.prob(self.ensemble_, values)
+        return prob
+
+    def detect(self, features: FeatureSet) -> Spans:
+        """Spans, read off as was best on inner held-out windows.
+
+        Their score is, with the segmental head, the probability that a mark matches the span; with
+        the mask head the mean probability of its bars.
+        """
+        parts, places = [Spans.of([])], [np.empty(0, np.int64)]
+        for windows, values in self._batches(features):
+            parts.append(self.reader_.spans(self.reader_.evidence(self.ensemble_, values)))
+            places.append(windows)
+        return Spans.concatenate(parts, places, len(features.values))
+
+    def _batches(self, features: FeatureSet) -> Iterator[tuple[Int, Tensor]]:
+        """Windows, and their features on the device of the model."""
+        if features.names != self.feature_names_:
+            raise InputError(
+                f"features of {self.name}",
+                got=f"{len(features.names)} columns starting with {features.names[:3]}",
+                expected=f"the {len(self.feature_names_)} columns it was fitted on",
+            )
+        device = next(self.ensemble_.parameters()).device
+        everything = np.arange(len(features.values))
+        with limited(self.threads):
+            for windows in np.split(everything, range(BATCH, len(everything), BATCH)):
+                yield windows, torch.from_numpy(features.values[windows]).to(device)
+
+
+def _unwatched(epoch: Epoch) -> None:
+    pass

@@ -1,0 +1,143 @@
+"""What one fit of a detector does: inner folds choose, then the members learn from everything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deep.augment import backwards, spans_backwards
+from deep.device import seeded
+from deep.losses import Likelihood, Objective, WeightedBars, prior_of
+from deep.model import Ensemble, SpanModel
+from deep.presets import Settings
+from deep.reading import BarReader, MatchReader, Reader
+from deep.train import Epoch, Watch, train
+from proxytools import features as feature_sets
+from proxytools import splits
+from proxytools.metrics.bar import bar_metrics
+from proxytools.metrics.span import span_metrics
+from proxytools.types import FeatureSet, Int, SpanDataset, Spans
+
+FIRST_MEMBER = 1000  # random stream of the first member; those of inner folds come before
+
+
+class Fitting:
+    """Training windows on their device, and what comes of them.
+
+    Parameters
+    ----------
+    settings : Settings
+    features : FeatureSet
+    data : SpanDataset
+        The windows to learn from; their marks, if any, choose the reader.
+    target : (N, T) float32
+    levels : list of Spans
+        The same as segmentations, see `deep.losses.level_spans`.
+    device : torch.device
+    seed : int
+    watch : callable
+
+    Attributes
+    ----------
+    reader : Reader
+    history : list of Epoch
+    held_out : dict
+        Bar and span metrics of the inner held-out windows, after `cross_fit`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        features: FeatureSet,
+        data: SpanDataset,
+        target: NDArray[np.float32],
+        levels: list[Spans],
+        *,
+        device: torch.device,
+        seed: int,
+        watch: Watch,
+    ) -> None:
+        self.settings, self.data, self.device = settings, data, device
+        self.seed, self.watch = seed, watch
+        self.l_max = max(int(spans.length.max(initial=1)) for spans in levels)
+        self.history: list[Epoch] = []
+        self.held_out: dict[str, Any] = {}
+        values = features.values  # (N, T, F)
+        if settings.backwards:
+            again = feature_sets.compute(backwards(data.windows.ohlc), features.names)
+            values = np.concatenate([values, again.values])  # (2N, T, F)
+            target = np.concatenate([target, target[:, ::-1]])
+            levels = [_with_backwards(spans, data.n_bars) for spans in levels]
+        self.values, self.levels = torch.from_numpy(values).to(device), levels
+        self.objective: Objective
+        self.reader: Reader
+        if settings.head == "segmental":
+            self.objective = Likelihood(levels, data.n_bars, self.l_max, device)
+            self.reader = MatchReader(self.l_max + self.l_max // 2)
+        else:
+            weight = settings.positive_weight
+            self.objective = WeightedBars(target, weight, settings.soft_edge, device)
+            self.reader = BarReader(weight)
+
+    def cross_fit(self, n_folds: int) -> int:
+        """Fit on inner folds; choose the reader there, and return the number of passes."""
+        folds = splits.folds(self.data, n_folds, seed=self.seed)
+        prob, evidence, passes = [], [], []
+        for k, fold in enumerate(folds):
+            model, history = self._train(fold.train, k, f"fold {k + 1}", held=fold.test)
+            passes.append(max(past.epoch for past in history if past.best))
+            one, values = Ensemble([model]), self.values[torch.from_numpy(fold.test)]
+            prob.append(self.reader.prob(one, values))
+            evidence.append(self.reader.evidence(one, values))
+        tested = self.data.take(np.concatenate([fold.test for fold in folds]))
+        seen = np.flatnonzero(tested.labelled)
+        marks = tested.spans.take(seen)
+        if len(marks):
+            shown = np.concatenate(evidence)[seen]
+            self.reader = self.reader.chosen_on(shown, marks)
+            bars = bar_metrics(np.concatenate(prob)[seen], marks.mask(self.data.n_bars))
+            self.held_out = {**bars, **span_metrics(self.reader.spans(shown), marks)}
+        return round(float(np.mean(passes)))
+
+    def members(self, epochs: int) -> Ensemble:
+        """Fit the members on everything."""
+        everything = np.arange(len(self.data))
+        models = [
+            self._train(everything, FIRST_MEMBER + i, f"member {i + 1}", epochs=epochs)[0]
+            for i in range(self.settings.members)
+        ]
+        return Ensemble(models)
+
+    def _train(
+        self, windows: Int, stream: int, run: str, held: Int | None = None, epochs: int = 0
+    ) -> tuple[SpanModel, list[Epoch]]:
+        settings = replace(self.settings, epochs=epochs or self.settings.epochs)
+        if settings.backwards:
+            windows = np.concatenate([windows, windows + len(self.data)])
+        learnt = torch.from_numpy(windows).to(self.device)
+        with seeded((self.seed, stream), self.device):
+            start = prior_of(self.levels, windows, self.data.n_bars, self.l_max)
+            model = SpanModel(self.values.shape[2], settings, *start).to(self.device)
+            model.standardise(self.values[learnt])
+            model, history = train(
+                model,
+                self.objective,
+                self.values,
+                learnt,
+                settings,
+                held=None if held is None else torch.from_numpy(held).to(self.device),
+                run=run,
+                watch=self.watch,
+            )
+        self.history += history
+        return model, history
+
+
+def _with_backwards(spans: Spans, n_bars: int) -> Spans:
+    n = spans.n_windows
+    parts = [spans, spans_backwards(spans, n_bars)]
+    return Spans.concatenate(parts, [np.arange(n), np.arange(n, 2 * n)], 2 * n)

@@ -1,0 +1,250 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deep.augment import backwards, spans_backwards
+from deep.device import limited, resolve, seeded
+from deep.lengths import LengthPrior
+from deep.losses import Likelihood, WeightedBars, chain, level_spans, soften
+from deep.matches import THRESHOLDS, choose_threshold, match_probability, spans_above
+from deep.model import Ensemble, SpanModel
+from deep.presets import PRESETS, Settings, preset
+from deep.segmental import SegmentalHead
+from proxytools.errors import DeviceError, InputError
+from proxytools.types import Spans
+from tests.naive_matches import best_total, iou, match_of
+from tests.test_segmental import draw
+
+CPU = torch.device("cpu")
+seeds = st.integers(0, 2**32)
+PRIOR = LengthPrior.of([3, 4, 4, 6], l_max=6)
+
+
+def model(head="segmental", n_features=5, **given):
+    with seeded((0,), CPU):
+        return SpanModel(n_features, Settings(head=head, hidden=4, **given), PRIOR, -3.0).eval()
+
+
+def values(n_windows=3, n_bars=20, n_features=5, seed=0):
+    return torch.randn(n_windows, n_bars, n_features, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(("head", "scores"), [("segmental", 3), ("mask", 1)])
+def test_a_score_a_bar(head, scores):
+    assert model(head)(values()).shape == (3, 20, scores)
+
+
+def test_an_untrained_model_expects_about_as_many_spans_as_there_were():
+    head = SegmentalHead(1, PRIOR, start_bias=-3.0)
+    scores = torch.zeros(1, 60, 3)
+    scores[..., 1] = -3.0
+    assert 1 < chain(scores, head.length()).expected_spans().item() < 4
+
+
+def test_standardised_by_what_it_was_given():
+    x = values(4) * torch.tensor([1.0, 100.0, 1e-3, 1.0, 1.0]) + 7
+    x[..., 3] = 5.0  # constant
+    a, b = model(), model()
+    a.standardise(x)
+    np.testing.assert_allclose(a.mean, x.mean((0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(a.gain[[0, 1, 2]], 1 / x.std((0, 1), correction=0)[:3], rtol=1e-3)
+    assert a.gain[3] == 0
+    rescaled = x * 3 - 20  # the same, once standardised
+    b.standardise(rescaled)
+    np.testing.assert_allclose(a(x).detach(), b(rescaled).detach(), atol=2e-4)
+
+
+def test_a_wild_feature_cannot_overflow():
+    wild = values()
+    wild[0, 0] = 3e38
+    assert torch.isfinite(model()(wild)).all()
+
+
+def test_dropout_only_in_training():
+    still = model(dropout=0.5, input_dropout=0.5)
+    assert torch.equal(still(values()), still(values()))
+    still.train()
+    assert not torch.equal(still(values()), still(values()))
+
+
+def test_an_ensemble_is_the_mean_of_its_members():
+    one, two = model(), model()
+    with torch.no_grad():
+        two.head.scores.bias += 1.0
+        two.head.length_logits += torch.linspace(0, 1, 7)
+    both = Ensemble([one, two])
+    np.testing.assert_allclose(
+        both(values()).detach(), (one(values()) + two(values())).detach() / 2, atol=1e-6
+    )
+    mean = (one.length().table + two.length().table).detach() / 2
+    np.testing.assert_allclose(both.length().table.detach(), mean, atol=1e-6)
+
+
+def test_presets():
+    assert PRESETS["segmental"] == Settings()
+    single = preset("single")
+    assert (single.head, single.hidden) == ("mask", 256)
+    assert 10 <= single.positive_weight <= 20
+    assert single.soft_edge > 0
+    with pytest.raises(InputError, match="Did you mean segmental"):
+        preset("segmentl")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("head", "pointer"),
+        ("hidden", 0),
+        ("hidden", 2.5),
+        ("members", True),
+        ("dropout", 1.0),
+        ("learning_rate", float("nan")),
+        ("weight_decay", float("inf")),
+        ("average", 1.0),
+        ("backwards", 1),
+        ("epochs", "9"),
+    ],
+)
+def test_settings_out_of_range(name, value):
+    with pytest.raises(InputError, match=name.replace("_", " ")):
+        Settings(**{name: value})
+
+
+def test_devices():
+    assert resolve("cpu") == CPU
+    assert resolve("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(DeviceError, match="opencl"):
+        resolve("opencl")
+    if not torch.cuda.is_available():
+        with pytest.raises(DeviceError, match="no CUDA device"):
+            resolve("cuda")
+
+
+def test_threads_and_random_stream_are_given_back():
+    before, state = torch.get_num_threads(), torch.get_rng_state()
+    with limited(1), seeded((1, 2), CPU):
+        assert torch.get_num_threads() == 1
+        first = torch.rand(3)
+    with seeded((1, 2), CPU):
+        assert torch.equal(torch.rand(3), first)
+    with seeded((1, 3), CPU):
+        assert not torch.equal(torch.rand(3), first)
+    assert torch.get_num_threads() == before
+    assert torch.equal(torch.get_rng_state(), state)
+    with pytest.raises(InputError, match="threads"), limited(-1):
+        pass
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.integers(1, 12), st.integers(1, 9))
+def test_level_spans_average_to_the_target(seed, n_bars, n_levels):
+    rng = np.random.default_rng(seed)
+    target = rng.random((3, n_bars))
+    levels = level_spans(target, n_levels)
+    mean = np.mean([spans.mask(n_bars) for spans in levels], axis=0)
+    assert np.abs(mean - target).max() <= 0.5 / n_levels + 1e-9
+    hard = (target > 0.5).astype(float)
+    for spans in level_spans(hard, n_levels):
+        np.testing.assert_array_equal(spans.mask(n_bars), hard)
+
+
+def test_the_likelihood_of_soft_targets_is_the_mean_over_levels():
+    levels = level_spans(np.array([[0, 0.2, 0.9, 0.9, 0.3, 0], [0.6, 0.6, 0, 0, 1, 1]]), 4)
+    at, x = torch.arange(2), values(2, 6)
+    network = model()
+    scores = network(x)
+    together = Likelihood(levels, 6, 6, CPU).loss(network, scores, at).item()
+    apart = [Likelihood([one], 6, 6, CPU).loss(network, scores, at).item() for one in levels]
+    assert together == pytest.approx(np.mean(apart), rel=1e-6)
+
+
+def test_weighted_bars_equal_their_formula():
+    target = np.array([[0, 1, 1, 0, 0]], np.float32)
+    objective = WeightedBars(target, 15.0, 0, CPU)
+    scores = torch.tensor([[[0.3], [-1.0], [2.0], [0.0], [-4.0]]])
+    p = 1 / (1 + np.exp(-scores[0, :, 0].numpy().astype(float)))
+    expected = -np.mean(15 * target[0] * np.log(p) + (1 - target[0]) * np.log(1 - p))
+    got = objective.loss(model("mask"), scores, torch.tensor([0])).item()
+    assert got == pytest.approx(expected, rel=1e-5)
+    assert objective.held_out(model("mask"), scores, torch.tensor([0])) == pytest.approx(0.75)
+
+
+def test_soft_edges_stay_on_the_edges():
+    mask = Spans.of([[(5, 12)], [(0, 20)], []]).mask(20)
+    soft = soften(mask, 2)
+    assert soft.dtype == np.float32
+    np.testing.assert_allclose(soft[0].sum(), 7, rtol=1e-6)  # what one bar loses another gets
+    np.testing.assert_array_equal(soft[1:], mask[1:])
+    assert np.all(np.diff(soft[0, 2:9]) >= 0)
+    np.testing.assert_array_equal(soften(mask, 0), mask)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.integers(1, 7), st.integers(1, 9), st.sampled_from([0.0, 1.0, 5.0]))
+def test_span_probabilities_equal_enumeration(seed, n_bars, l_max, scale):
+    found, naive = draw(seed, 2, n_bars, l_max, scale)
+    longest = 1 + seed % 8
+    prob = found.span_probabilities(longest)
+    assert prob.shape == (2, n_bars, min(longest, n_bars))
+    for n, slow in enumerate(naive):
+        for s in range(n_bars):
+            for k in range(prob.shape[2]):
+                fits = s + k + 1 <= n_bars
+                expected = slow.probability((s, s + k + 1)) if fits else 0.0
+                assert prob[n, s, k].item() == pytest.approx(expected, abs=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seeds,
+    st.integers(1, 12),
+    st.integers(1, 8),
+    st.sampled_from([(0.3,), (0.5,), (0.6, 0.75), (1.0,)]),
+)
+def test_match_probability_equals_the_sum_over_pairs(seed, n_bars, n_lengths, ious):
+    rng = np.random.default_rng(seed)
+    n_lengths = min(n_lengths, n_bars)
+    prob = rng.random((2, n_bars, n_lengths)) * 0.05
+    prob[:, np.arange(n_bars)[:, None] + np.arange(n_lengths) >= n_bars] = 0
+    expected = np.mean([match_of(prob, iou) for iou in ious], axis=0)
+    np.testing.assert_allclose(match_probability(prob, ious), expected, atol=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.integers(1, 9), st.floats(0.1, 0.8))
+def test_spans_above_are_the_best_set(seed, n_bars, threshold):
+    match = np.random.default_rng(seed).random((2, n_bars, min(4, n_bars)))
+    match[:, np.arange(n_bars)[:, None] + np.arange(match.shape[2]) >= n_bars] = 0
+    spans = spans_above(match, threshold)
+    for n in range(2):
+        own = spans.take([n])
+        assert np.all(own.start[1:] >= own.stop[:-1])
+        total = sum(match[n, s, u - s - 1] - threshold for s, u in zip(own.start, own.stop))  # noqa: B905
+        assert total == pytest.approx(best_total(match[n], threshold), abs=1e-9)
+    np.testing.assert_array_equal(spans.score, match[spans.window, spans.start, spans.length - 1])
+    assert np.all(spans.score > threshold)
+
+
+def test_the_threshold_separates_what_matches_from_what_does_not():
+    match = np.zeros((2, 10, 4))
+    match[0, 2, 3], match[1, 5, 3] = 0.6, 0.4  # the second is a false alarm
+    threshold = choose_threshold(match, Spans.of([[(2, 6)], []]))
+    assert 0.4 <= threshold < 0.6
+    assert threshold in THRESHOLDS
+
+
+def test_iou_of_the_twin():
+    assert iou((0, 4), (2, 6)) == pytest.approx(2 / 6)
+    assert iou((0, 2), (2, 4)) == 0
+
+
+def test_backwards_twice_is_forwards():
+    ohlc = np.random.default_rng(0).random((2, 7, 4))
+    np.testing.assert_array_equal(backwards(backwards(ohlc)), ohlc)
+    spans = Spans.of([[(0, 2), (2, 5)], [], [(6, 7)]])
+    again = spans_backwards(spans_backwards(spans, 7), 7)
+    np.testing.assert_array_equal(again.start, spans.start)
+    np.testing.assert_array_equal(again.stop, spans.stop)
+    np.testing.assert_array_equal(spans_backwards(spans, 7).mask(7), spans.mask(7)[:, ::-1])

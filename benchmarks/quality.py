@@ -1,6 +1,7 @@
 """How well each proxy finds spans it never saw: planted data and human-marked saccades.
 
-``python -m benchmarks.quality`` prints a table and writes ``benchmarks/results/quality.json``.
+``python -m benchmarks.quality`` prints a table and writes ``benchmarks/results/quality.json``;
+with ``--models`` it measures those again and keeps the rows of the others.
 Planted sets have 210 windows in five folds, so each model learns from 168; saccades leave one
 person out. Nothing is tuned on the rows reported.
 """
@@ -67,6 +68,13 @@ def measure(names: list[str], seeds: int) -> list[dict[str, Any]]:
     return rows
 
 
+def kept(path: Path, fresh: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put fresh rows in the place of earlier ones of the same data, seed and model."""
+    earlier = json.loads(path.read_text())["rows"] if path.exists() else []
+    rows = {(row["data"], row["seed"], row["model"]): row for row in [*earlier, *fresh]}
+    return list(rows.values())
+
+
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Mean over seeds, and the standard deviation of r, best correlation first in each set."""
     out = []
@@ -109,7 +117,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "quality.json")
     given = parser.parse_args()
     started = time.perf_counter()
-    rows = measure(given.models.split(","), given.seeds)
+    rows = kept(given.out, measure(given.models.split(","), given.seeds))
     report = {
         "machine": machine(),
         "minutes": (time.perf_counter() - started) / 60,

@@ -150,7 +150,7 @@ def directionless(window):
     o, h, l, c = window.T  # noqa: E741
     before, n = prices_before(window), len(window)
     whole, sign = h.max() - l.min(), np.sign(c - o)
-    k = min(5, n)
+    k = min(7, n)
     move, length = [], []
     for t in range(n):
         starts = runs_around(n, t, k)
@@ -162,7 +162,7 @@ def directionless(window):
             stop += 1
         length.append(stop - first if sign[t] else 0)
     return {
-        "around_move_5": move,
+        "around_move_7": move,
         "run_length": length,
         "mean_range": np.full(n, ratio((h - l).mean(), whole)),
     }

@@ -19,7 +19,7 @@ from proxytools.features.windowed import (
     split,
 )
 
-MOVE = 5
+MOVE = 7  # about the length of a span
 
 FEATURES = (
     Feature(

@@ -50,7 +50,7 @@ PARAMETERS = ("return_weight", "streak_weight", "vol_epsilon")
 FORMS = {
     "directionless": Form(
         "directionless",
-        ("around_move_5", "run_length", "mean_range"),
+        ("around_move_7", "run_length", "mean_range"),
         (0.05, 0.1, 0.2),  # a move is several mean ranges: larger weights clip most bars to 1
         (0.0, 0.01, 0.02),
         (0.001, 0.01, 0.1),

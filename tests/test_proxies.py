@@ -255,8 +255,8 @@ def test_without_inner_folds_nothing_is_chosen(name):
 
 @pytest.mark.parametrize("name", BOOSTED)
 def test_rounds_are_the_mean_of_the_best_of_the_inner_folds(name):
-    model, _own, _data = fitted(name, rounds=200)
-    assert 1 <= model.rounds_ < 200
+    model, _own, _data = fitted(name, rounds=2000)
+    assert 1 <= model.rounds_ < 2000
     trees = model.model_.num_trees() if name == "lightgbm" else model.model_.num_boosted_rounds()
     assert trees == model.rounds_
     fixed, _, _ = fitted(name, rounds=7, inner_folds=0)

@@ -37,12 +37,13 @@ def scores(
     """
     if device not in ("cpu", "cuda"):
         raise DeviceError("device", got=repr(device), expected="cpu or cuda")
-    ret, streak, vol = np.ascontiguousarray(np.asarray(X, np.float64).T)
-    streak = streak / streak_bars
-    y = np.ascontiguousarray(target, np.float64)
-    sets = np.ascontiguousarray(sets, np.float64)
-    sums = _cuda_sums if device == "cuda" else _cpu_sums
-    p, pp, py = sums(ret, streak, vol, y, sets).T
+    X, y = np.ascontiguousarray(X, np.float64), np.ascontiguousarray(target, np.float64)
+    sets = np.asarray(sets, np.float64)
+    by_epsilon = np.argsort(sets[:, 2], kind="stable")  # sets of one epsilon share their divisions
+    weights = sets[by_epsilon] / [1.0, streak_bars, 1.0]
+    sums = np.empty((len(sets), 3))
+    sums[by_epsilon] = (_cuda_sums if device == "cuda" else _cpu_sums)(X, y, weights)
+    p, pp, py = sums.T
     n = len(y)
     covariance = py - p * y.sum() / n
     spread = (pp - p * p / n) * (y @ y - y.sum() ** 2 / n)
@@ -53,9 +54,9 @@ def scores(
     return out
 
 
-def _cpu_sums(ret: Floats, streak: Floats, vol: Floats, y: Floats, sets: Floats) -> Floats:
+def _cpu_sums(X: Floats, y: Floats, sets: Floats) -> Floats:
     n_chunks = min(_MOST_CHUNKS, -(-len(y) // _BARS_A_BLOCK))
-    sums: Floats = _partial_sums(ret, streak, vol, y, sets, n_chunks).sum(axis=0)
+    sums: Floats = _partial_sums(X, y, sets, n_chunks).sum(axis=0)
     return sums
 
 
@@ -65,17 +66,17 @@ def _cpu_sums(ret: Floats, streak: Floats, vol: Floats, y: Floats, sets: Floats)
     nogil=True,
     fastmath={"reassoc", "contract", "nsz", "nnan", "ninf"},
 )
-def _partial_sums(
-    ret: Floats, streak: Floats, vol: Floats, y: Floats, sets: Floats, n_chunks: int
-) -> Floats:
+def _partial_sums(X: Floats, y: Floats, sets: Floats, n_chunks: int) -> Floats:
     """(n_chunks, K, 3) sums of p, p*p and p*y: each block of bars is read once for all sets."""
     n, n_sets = len(y), len(sets)
     out = np.zeros((n_chunks, n_sets, 3))
     for chunk in numba.prange(n_chunks):
-        inverse = np.empty(_BARS_A_BLOCK)
+        r, s, v, inverse = np.empty((4, _BARS_A_BLOCK))
         for begin in range(chunk * n // n_chunks, (chunk + 1) * n // n_chunks, _BARS_A_BLOCK):
             end = min(begin + _BARS_A_BLOCK, (chunk + 1) * n // n_chunks)
-            r, s, v, t = ret[begin:end], streak[begin:end], vol[begin:end], y[begin:end]
+            t = y[begin:end]
+            for i in range(end - begin):
+                r[i], s[i], v[i] = X[begin + i]
             for k in range(n_sets):
                 w_ret, w_streak, eps = sets[k]
                 if k == 0 or eps != sets[k - 1, 2]:
@@ -94,23 +95,22 @@ def _partial_sums(
     return out
 
 
-def _cuda_sums(ret: Floats, streak: Floats, vol: Floats, y: Floats, sets: Floats) -> Floats:
+def _cuda_sums(X: Floats, y: Floats, sets: Floats) -> Floats:
     import torch
 
     if not torch.cuda.is_available():
         raise DeviceError(
             "device", got="cuda", expected="a CUDA device visible to torch", fix="Use --device cpu"
         )
-    return torch_sums(ret, streak, vol, y, sets, device="cuda")
+    return torch_sums(X, y, sets, device="cuda")
 
 
-def torch_sums(
-    ret: Floats, streak: Floats, vol: Floats, y: Floats, sets: Floats, *, device: str
-) -> Floats:
+def torch_sums(X: Floats, y: Floats, sets: Floats, *, device: str) -> Floats:
     """(K, 3) sums of p, p*p and p*y on a torch device, a few sets at a time."""
     import torch
 
-    r, s, v, t = (torch.as_tensor(a, device=device) for a in (ret, streak, vol, y))  # (n,)
+    r, s, v = torch.as_tensor(X, device=device).T.contiguous()  # (n,) each
+    t = torch.as_tensor(y, device=device)  # (n,)
     out = torch.empty((len(sets), 3), dtype=torch.float64, device=device)  # (K, 3)
     step = max(1, 2**27 // max(1, len(y)))  # at most a gibibyte for each temporary
     for first in range(0, len(sets), step):

@@ -166,7 +166,7 @@ def test_it_equals_the_naive_twin(tmp_path, small, proxy, n_bars, chunk):
 
 def test_a_fitted_model_equals_the_naive_twin(tmp_path):
     data = synthetic.planted(12, preset="easy", seed=1).data
-    proxy = make("lightgbm", threads=1).set_params(rounds=5, inner_folds=0)
+    proxy = make("lightgbm", threads=1).set_params(rounds=60, inner_folds=0)
     features = compute(data, [proxy])["full"]
     model = Model.of(proxy.fit(features, data), data, features)
     runs = write_bars(tmp_path / "bars.parquet", {"es": [800]})

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from tests.naive_jade import features as jade
+
 
 def classic(window):
     """The predecessor's way: pandas on one window."""
@@ -26,7 +28,7 @@ def features(window):
     """All others: a dict of (T,) arrays."""
     window = np.asarray(window, float)
     out = {}
-    for part in (candle, multiscale, states, directionless, placements, centred):
+    for part in (candle, multiscale, states, directionless, placements, centred, jade):
         for name, values in part(window).items():
             out[name] = np.array(values)
     return out

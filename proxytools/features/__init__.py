@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from proxytools.errors import InputError
-from proxytools.features import causal, classic, directionless, whole
+from proxytools.features import causal, classic, directionless, jade, whole
 from proxytools.features.check import check_all, check_feature
 from proxytools.features.registry import (
     WHOLE,
@@ -44,15 +44,18 @@ _CLASSIC = add_module(classic)
 _CAUSAL = add_module(causal)
 _DIRECTIONLESS = add_module(directionless)
 _WHOLE = add_module(whole)
+_JADE = add_module(jade)
 
 SETS: dict[str, tuple[str, ...]] = {
     "classic": _CLASSIC[:4],
     "directionless": _DIRECTIONLESS,
     "causal": _CAUSAL,
     "full": _CAUSAL + _DIRECTIONLESS + _WHOLE,
+    "jade": _JADE,
 }
 """The predecessor's four; the three terms of the directionless formula; all scale-free features
-that never look ahead; and these with the ones for windows seen whole."""
+that never look ahead; these with the ones for windows seen whole; and the twelve that the
+predecessor's detector read."""
 
 
 def compute(ohlc: ArrayLike, names: str | Sequence[str] = "full") -> FeatureSet:

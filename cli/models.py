@@ -13,8 +13,13 @@ def make(name: str, **settings: Any) -> Any:
         from proxytools import proxies
 
         return proxies.make(name, **settings)
+    from dataclasses import replace
+
     from deep.detector import SpanDetector
     from deep.device import resolve
+    from deep.presets import PRESETS
 
     resolve(settings["device"])
-    return SpanDetector(feature_set=settings.pop("features"), **settings)
+    return SpanDetector(
+        replace(PRESETS["segmental"], features=settings.pop("features")), **settings
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ import click
 from cli import inputs, options, show
 
 if TYPE_CHECKING:
-    from deep.train import Epoch
+    from deep.train import Observer
+    from deep.training import Epoch, Training
 
 device = click.option(
     "--device",
@@ -27,7 +28,7 @@ device = click.option(
 @click.option("--preset", default="segmental", help="segmental, or single: span detection alone.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes at most.  [default: the preset's]")
 @click.option("--members", type=click.IntRange(1), help="Models averaged.  [default: the preset's]")
-@options.feature_set
+@click.option("--features", help="Feature set, as of proxytools fit.  [default: the preset's]")
 @device
 @click.option(
     "--folds",
@@ -57,7 +58,7 @@ def train(**given: Any) -> None:
     from deep.device import resolve
     from deep.presets import preset
 
-    chosen = {name: given[name] for name in ("epochs", "members") if given[name]}
+    chosen = {name: given[name] for name in ("features", "epochs", "members") if given[name]}
     settings = replace(preset(given["preset"]), **chosen)
     resolve(given["device"])
     data = inputs.read(given)
@@ -65,11 +66,10 @@ def train(**given: Any) -> None:
     with inputs.open_run(out, given, "deep") as run, _watch(settings.members, given) as watch:
         detector = SpanDetector(
             settings,
-            feature_set=given["features"],
             seed=given["seed"],
             device=given["device"],
             threads=given["threads"],
-            watch=watch,
+            observer=watch,
         )
         metrics = jobs.train(
             run, detector, data, n_folds=given["folds"] or 0, embargo=given["embargo"]
@@ -108,12 +108,13 @@ def evaluate(run: Path, **given: Any) -> None:
 
 
 @contextmanager
-def _watch(members: int, given: dict[str, Any]) -> Iterator[Callable[[Epoch], None] | None]:
+def _watch(members: int, given: dict[str, Any]) -> Iterator[Observer | None]:
     """Show passes as they end: which training, its loss and held-out figure, the time left."""
     from rich.console import Console
     from rich.progress import Progress
 
     from deep.detector import INNER_FOLDS
+    from deep.train import Observer
 
     console = Console(stderr=True)
     if given["quiet"] or not console.is_terminal:
@@ -124,12 +125,13 @@ def _watch(members: int, given: dict[str, Any]) -> Iterator[Callable[[Epoch], No
         task = progress.add_task("training", total=trainings * ((given["folds"] or 0) + 1))
         runs: list[str] = []
 
-        def watch(epoch: Epoch) -> None:
-            if epoch.epoch == 1:
-                runs.append(epoch.run)
-            done = len(runs) - 1 + epoch.epoch / epoch.epochs
-            held_out = "" if epoch.held_out is None else f", held out {epoch.held_out:.3f}"
-            text = f"{epoch.run}: loss {epoch.loss:.3f}{held_out}"
-            progress.update(task, completed=done, description=text)
+        class Shown(Observer):
+            def epoch(self, done: Epoch, training: Training) -> None:
+                if done.epoch == 1:
+                    runs.append(done.run)
+                share = len(runs) - 1 + done.epoch / done.epochs
+                held_out = "" if done.held_out is None else f", held out {done.held_out:.3f}"
+                text = f"{done.run}: loss {done.loss:.3f}{held_out}"
+                progress.update(task, completed=share, description=text)
 
-        yield watch
+        yield Shown()

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from deep.detector import SpanDetector
 from deep.device import resolve
+from deep.fitting import n_types
 from deep.lengths import LengthPrior
 from deep.model import Ensemble, SpanModel
 from deep.presets import Settings
@@ -70,7 +71,6 @@ def save(model: Model, run: RunDir) -> None:
     record = {
         "format": FORMAT,
         "name": detector.name,
-        "feature_set": detector.feature_set,
         "feature_names": list(detector.feature_names_),
         "lookback_bars": model.lookback_bars,
         "lookahead_bars": model.lookahead_bars,
@@ -108,13 +108,12 @@ def load(run: RunDir, device: str = "cpu", threads: int = 0) -> Model:
     detector = SpanDetector(
         settings,
         record["name"],
-        record["feature_set"],
         inner_folds=record["inner_folds"],
         seed=record["seed"],
         device=device,
         threads=threads,
     )
-    detector.feature_names_ = _names(record, where)
+    detector.feature_names_ = _names(settings.features, record, where)
     detector.l_max_ = record["l_max"]
     detector.reader_ = _reader(settings, record, f"{where}, reader")
     detector.held_out_, detector.history_ = record["held_out"], []
@@ -134,7 +133,8 @@ def _ensemble(path: Path, settings: Settings, record: dict[str, Any]) -> Ensembl
         raise InputError(str(path), got="nothing there", expected="the weights of a detector")
     flat = LengthPrior(np.full(record["l_max"] + 1, 1 / (record["l_max"] + 1)), 0.5)
     n_features = len(record["feature_names"])
-    members = [SpanModel(n_features, settings, flat, 0.0) for _ in range(settings.members)]
+    types = n_types(record["classes"])
+    members = [SpanModel(n_features, settings, flat, 0.0, types) for _ in range(settings.members)]
     ensemble = Ensemble(members).eval()
     try:
         if not is_zipfile(path):  # else torch would try its older formats
@@ -166,14 +166,14 @@ def _check_weights(weights: Any, expected: dict[str, Tensor]) -> None:
             raise ValueError(f"{name} holds a number that is not finite or too large")
 
 
-def _names(record: dict[str, Any], where: Path) -> tuple[str, ...]:
+def _names(feature_set: str, record: dict[str, Any], where: Path) -> tuple[str, ...]:
     """Return the detector's features, which must be those registered here, with their reach."""
-    known = features.compute(np.empty((0, record["n_bars"], 4)), record["feature_set"])
+    known = features.compute(np.empty((0, record["n_bars"], 4)), feature_set)
     for name in ("lookback_bars", "lookahead_bars"):
         if record[name] != getattr(known, name):
             raise _other(f"{where}, {name}", record[name], str(getattr(known, name)))
     if tuple(record["feature_names"]) != known.names:
-        names = f"the {len(known.names)} of this version's {record['feature_set']!r}"
+        names = f"the {len(known.names)} of this version's {feature_set!r}"
         raise _other(f"{where}, feature_names", record["feature_names"], names)
     return known.names
 
@@ -243,7 +243,6 @@ def _is_metrics(value: Any) -> bool:
 _SCHEMA: dict[str, tuple[Any, str]] = {
     "format": (lambda v: _is_count(v) and 1 <= v <= FORMAT, f"a format up to {FORMAT}"),
     "name": (_is_name, "a short name of letters and digits"),
-    "feature_set": (lambda v: isinstance(v, str) and v in features.SETS, "a set of features"),
     "feature_names": (lambda v: _is_strings(v) and v, "a list of names"),
     "lookback_bars": (_is_count, "a number of bars"),
     "lookahead_bars": (_is_count, "a number of bars"),

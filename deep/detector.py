@@ -13,9 +13,9 @@ from torch import Tensor
 
 from deep.device import limited, resolve
 from deep.fitting import Fitting
-from deep.losses import level_spans
 from deep.presets import PRESETS, Settings
-from deep.train import Epoch, Watch
+from deep.soft import level_spans
+from deep.train import Observer
 from proxytools.errors import InputError
 from proxytools.proxies.bars import check_target
 from proxytools.types import FeatureSet, Float, Int, SpanDataset, Spans
@@ -36,16 +36,14 @@ class SpanDetector(BaseEstimator):
     settings : Settings
         See `deep.presets`.
     name : str
-    feature_set : str
-        A name in `proxytools.features.SETS`.
     inner_folds : int
         At least 2.
     seed : int
     device : {"cpu", "cuda", "auto"}
     threads : int
         Of the CPU; 0 leaves them as they are.
-    watch : callable, optional
-        Called with every `deep.train.Epoch`, to show progress.
+    observer : Observer, optional
+        Looks on at every training: shows progress, collects diagnostics.
 
     Attributes
     ----------
@@ -54,7 +52,7 @@ class SpanDetector(BaseEstimator):
         Longest training span.
     reader_ : Reader
         How spans are read off.
-    history_ : list of Epoch
+    history_ : list of deep.training.Epoch
     held_out_ : dict
         Bar and span metrics of the inner held-out windows. The number of passes and the reader were
         chosen on them, so expect a little less of other windows. Empty without marks.
@@ -64,7 +62,7 @@ class SpanDetector(BaseEstimator):
     >>> from proxytools import features, synthetic
     >>> data = synthetic.planted(20, preset="easy", seed=0, n_bars=60).data
     >>> own = features.compute(data.windows.ohlc, "causal")
-    >>> detector = SpanDetector(Settings(hidden=4, members=1, epochs=2), feature_set="causal")
+    >>> detector = SpanDetector(Settings(features="causal", hidden=4, members=1, epochs=2))
     >>> detector.fit(own, data).predict(own).shape
     (20, 60)
     """
@@ -75,21 +73,24 @@ class SpanDetector(BaseEstimator):
         self,
         settings: Settings = PRESETS["segmental"],
         name: str = "deep",
-        feature_set: str = "full",
         inner_folds: int = INNER_FOLDS,
         seed: int = 0,
         device: str = "cpu",
         threads: int = 0,
-        watch: Watch | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.settings = settings
         self.name = name
-        self.feature_set = feature_set
         self.inner_folds = inner_folds
         self.seed = seed
         self.device = device
         self.threads = threads
-        self.watch = watch
+        self.observer = observer
+
+    @property
+    def feature_set(self) -> str:
+        """The features it reads, a name in `proxytools.features.SETS`."""
+        return self.settings.features
 
     def fit(self, features: FeatureSet, data: SpanDataset, target: Float | None = None) -> Self:
         """Learn from the labelled windows, or from ``target`` (N, T) in [0, 1] on all windows.
@@ -119,7 +120,7 @@ class SpanDetector(BaseEstimator):
                 levels,
                 device=device,
                 seed=self.seed,
-                watch=self.watch or _unwatched,
+                observer=self.observer or Observer(),
             )
             self.ensemble_ = fitting.members(fitting.cross_fit(self.inner_folds))
         self.l_max_, self.reader_ = fitting.l_max, fitting.reader
@@ -158,7 +159,3 @@ class SpanDetector(BaseEstimator):
         with limited(self.threads):
             for windows in np.split(everything, range(BATCH, len(everything), BATCH)):
                 yield windows, torch.from_numpy(features.values[windows]).to(device)
-
-
-def _unwatched(epoch: Epoch) -> None:
-    pass

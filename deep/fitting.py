@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 
 from deep.augment import backwards, spans_backwards
 from deep.device import seeded
-from deep.losses import Likelihood, Objective, WeightedBars, prior_of
-from deep.model import Ensemble, SpanModel
+from deep.losses import Objective
+from deep.model import LEAST_TYPES, Ensemble, SpanModel
 from deep.presets import Settings
 from deep.reading import BarReader, MatchReader, Reader
-from deep.train import Epoch, Watch, train
+from deep.soft import prior_of
+from deep.train import Observer, train
+from deep.training import Epoch, Training
 from proxytools import features as feature_sets
 from proxytools import splits
 from proxytools.metrics.bar import bar_metrics
@@ -39,7 +42,8 @@ class Fitting:
         The same as segmentations, see `deep.losses.level_spans`.
     device : torch.device
     seed : int
-    watch : callable
+    observer : Observer
+        Looks on at every training.
 
     Attributes
     ----------
@@ -59,10 +63,10 @@ class Fitting:
         *,
         device: torch.device,
         seed: int,
-        watch: Watch,
+        observer: Observer,
     ) -> None:
         self.settings, self.data, self.device = settings, data, device
-        self.seed, self.watch = seed, watch
+        self.seed, self.observer = seed, observer
         self.l_max = max(int(spans.length.max(initial=1)) for spans in levels)
         self.history: list[Epoch] = []
         self.held_out: dict[str, Any] = {}
@@ -73,15 +77,15 @@ class Fitting:
             target = np.concatenate([target, target[:, ::-1]])
             levels = [_with_backwards(spans, data.n_bars) for spans in levels]
         self.values, self.levels = torch.from_numpy(values).to(device), levels
-        self.objective: Objective
+        self.n_types = n_types(data.classes)
+        self.objective = Objective.of(
+            settings, levels, target, l_max=self.l_max, none=self.n_types - 1, device=device
+        )
         self.reader: Reader
         if settings.head == "segmental":
-            self.objective = Likelihood(levels, data.n_bars, self.l_max, device)
             self.reader = MatchReader(self.l_max + self.l_max // 2)
         else:
-            weight = settings.positive_weight
-            self.objective = WeightedBars(target, weight, settings.soft_edge, device)
-            self.reader = BarReader(weight)
+            self.reader = BarReader(settings.positive_weight)
 
     def cross_fit(self, n_folds: int) -> int:
         """Fit on inner folds; choose the reader there, and return the number of passes."""
@@ -121,20 +125,27 @@ class Fitting:
         learnt = torch.from_numpy(windows).to(self.device)
         with seeded((self.seed, stream), self.device):
             start = prior_of(self.levels, windows, self.data.n_bars, self.l_max)
-            model = SpanModel(self.values.shape[2], settings, *start).to(self.device)
-            model.standardise(self.values[learnt])
-            model, history = train(
-                model,
+            model = SpanModel(self.values.shape[2], settings, *start, self.n_types)
+            model.to(self.device)
+            if settings.standardise:
+                model.standardise(self.values[learnt])
+            training = Training(model, settings)
+            best = train(
+                training,
                 self.objective,
                 self.values,
                 learnt,
-                settings,
                 held=None if held is None else torch.from_numpy(held).to(self.device),
                 run=run,
-                watch=self.watch,
+                observer=self.observer,
             )
-        self.history += history
-        return model, history
+        self.history += training.history
+        return best, training.history
+
+
+def n_types(classes: Sequence[str]) -> int:
+    """Return the number of window types: the classes of spans, and having none as the last."""
+    return max(LEAST_TYPES, len(classes) + 1)
 
 
 def _with_backwards(spans: Spans, n_bars: int) -> Spans:

@@ -60,7 +60,7 @@ def train(
         outer = {"evaluation": "outer folds", **fitted.metrics}
     final = clone(detector).fit(own, data)
     checkpoint.save(checkpoint.model_of(final, data, own), run)
-    pd.DataFrame(map(asdict, final.history_)).to_csv(run / "history.csv", index=False)
+    pd.json_normalize(list(map(asdict, final.history_))).to_csv(run / "history.csv", index=False)
     metrics |= outer or final.held_out_
     run.write_json("metrics.json", metrics)
     return metrics

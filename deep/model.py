@@ -1,9 +1,9 @@
-"""The network: standardised features through a BiLSTM into one of two heads."""
+"""The network: features through a BiLSTM into the heads of its tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Collection, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +14,15 @@ from deep.segmental import SegmentalHead
 
 LEAST_SCALE = 1e-6  # below it a feature is taken as constant
 MOST = 6.0  # standard deviations
+PROJECTED = 64  # units between the mean over time and its heads
+LEAST_TYPES = 3  # logits of the type head, however few classes there are
 
 
 class SpanModel(nn.Module):
     """Scores of every bar, from its features and from what a BiLSTM makes of all bars around it.
 
-    The head reads the encoder's outputs beside the standardised features themselves, so that what
-    a linear model of single bars can do need not pass through the recurrent bottleneck.
+    With ``settings.skip`` the head reads the encoder's outputs beside the features themselves, so
+    that what a linear model of single bars can do need not pass through the recurrent bottleneck.
 
     Parameters
     ----------
@@ -28,25 +30,34 @@ class SpanModel(nn.Module):
     settings : Settings
     prior, start_bias : LengthPrior and float
         Where the segmental head starts; see `deep.segmental.SegmentalHead`. The other ignores them.
+    n_types : int
+        Classes of windows, "no span" included.
 
     Examples
     --------
     >>> prior = LengthPrior.of([3, 4], l_max=4)
     >>> model = SpanModel(7, Settings(hidden=5), prior, -3.0).eval()
-    >>> model(torch.zeros(2, 20, 7)).shape
+    >>> model(torch.zeros(2, 20, 7))["span"].shape
     torch.Size([2, 20, 3])
     """
 
     mean: Tensor
     gain: Tensor
+    log_sigma: nn.Parameter | None
 
     def __init__(
-        self, n_features: int, settings: Settings, prior: LengthPrior, start_bias: float
+        self,
+        n_features: int,
+        settings: Settings,
+        prior: LengthPrior,
+        start_bias: float,
+        n_types: int = LEAST_TYPES,
     ) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("gain", torch.ones(n_features))
-        self.input_dropout = nn.Dropout1d(settings.input_dropout)
+        dropout = nn.Dropout1d if settings.whole_columns else nn.Dropout
+        self.input_dropout = dropout(settings.input_dropout)
         self.encoder = nn.LSTM(
             n_features,
             settings.hidden,
@@ -55,13 +66,17 @@ class SpanModel(nn.Module):
             bidirectional=True,
             dropout=settings.dropout if settings.layers > 1 else 0.0,
         )
-        self.dropout = nn.Dropout1d(settings.dropout)
-        n_inputs = 2 * settings.hidden + n_features
+        self.dropout = dropout(settings.dropout)
+        self.skip = settings.skip
+        n_inputs = 2 * settings.hidden + n_features * settings.skip
         self.head: SegmentalHead | nn.Linear
         if settings.head == "segmental":
             self.head = SegmentalHead(n_inputs, prior, start_bias)
         else:
             self.head = nn.Linear(n_inputs, 1)
+        self.others = OtherHeads(n_inputs, settings.tasks, n_types)
+        sigmas = [-0.3 if name == "pointers" else 0.0 for name in settings.tasks]
+        self.log_sigma = nn.Parameter(torch.tensor(sigmas)) if settings.learnt_weights else None
 
     @torch.no_grad()
     def standardise(self, values: Tensor) -> None:
@@ -71,14 +86,24 @@ class SpanModel(nn.Module):
         self.mean.copy_(bars.mean(0))
         self.gain.copy_(torch.where(scale > LEAST_SCALE, 1 / scale, 0.0))
 
-    def forward(self, values: Tensor) -> Tensor:
-        """(N, T, K) scores: bar, first bar and last bar of a span, or the one logit."""
+    def forward(self, values: Tensor) -> dict[str, Any]:
+        """Compute the outputs of every head, by task.
+
+        Returns
+        -------
+        dict
+            ``span`` (N, T, K), scores of a bar, of a span's first bar and of its last, with
+            their LengthScores under ``length``; or K = 1 logit. Then those of `OtherHeads`.
+        """
         x = ((values - self.mean) * self.gain).clamp(-MOST, MOST)  # (N, T, F)
         x = _drop(self.input_dropout, x)
         encoded = _drop(self.dropout, self.encoder(x)[0])  # (N, T, 2H)
-        linear = self.head.scores if isinstance(self.head, SegmentalHead) else self.head
-        scores: Tensor = linear(torch.cat([encoded, x], 2))
-        return scores
+        if self.skip:
+            encoded = torch.cat([encoded, x], 2)  # (N, T, 2H + F)
+        outputs = self.others(encoded)
+        if isinstance(self.head, SegmentalHead):
+            return {"span": self.head.scores(encoded), "length": self.head.length(), **outputs}
+        return {"span": self.head(encoded), **outputs}
 
     def length(self) -> LengthScores:
         """Length scores of the segmental head."""
@@ -86,8 +111,36 @@ class SpanModel(nn.Module):
         return self.head.length()
 
 
-def _drop(dropout: nn.Dropout1d, x: Tensor) -> Tensor:
-    """Leave whole columns of (N, T, C) out, each for one window."""
+class OtherHeads(nn.Module):
+    """What is learnt beside the spans: ``type``, ``pointers`` and ``countdown``.
+
+    The first two read the mean over time, through one layer they share.
+    """
+
+    def __init__(self, n_inputs: int, tasks: Collection[str], n_types: int) -> None:
+        super().__init__()
+        of_window = "type" in tasks or "pointers" in tasks
+        projection = nn.Sequential(nn.Linear(n_inputs, PROJECTED), nn.ReLU())
+        self.whole = projection if of_window else None
+        self.kind = nn.Linear(PROJECTED, n_types) if "type" in tasks else None
+        self.pointers = nn.Linear(PROJECTED, 2) if "pointers" in tasks else None
+        self.countdown = nn.Linear(n_inputs, 1) if "countdown" in tasks else None
+
+    def forward(self, encoded: Tensor) -> dict[str, Tensor]:
+        """``type`` (N, C) logits, ``pointers`` (N, 2) in [0, 1], ``countdown`` (N, T)."""
+        outputs = {}
+        whole = None if self.whole is None else self.whole(encoded.mean(1))  # (N, P)
+        if self.kind is not None:
+            outputs["type"] = self.kind(whole)
+        if self.pointers is not None:
+            outputs["pointers"] = torch.sigmoid(self.pointers(whole))
+        if self.countdown is not None:
+            outputs["countdown"] = self.countdown(encoded)[..., 0]
+        return outputs
+
+
+def _drop(dropout: nn.Module, x: Tensor) -> Tensor:
+    """Drop out of (N, T, C); one that drops whole channels then drops columns of a window."""
     dropped: Tensor = dropout(x.transpose(1, 2)).transpose(1, 2)
     return dropped
 
@@ -101,7 +154,7 @@ class Ensemble(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """(N, T, K) scores of features (N, T, F)."""
-        return torch.stack([member(values) for member in self.members]).mean(0)
+        return torch.stack([member(values)["span"] for member in self.members]).mean(0)
 
     def length(self) -> LengthScores:
         """Length scores of segmental members."""

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from proxytools.errors import InputError
 
-HEADS = ("segmental", "mask")
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "head": ("segmental", "mask"),
+    "countdown_target": ("normalised", "raw"),
+    "choose_by": ("spans", "loss"),
+}
 _RANGES: dict[str, tuple[type, float, float]] = {
     "hidden": (int, 1, 4096),
     "layers": (int, 1, 8),
     "input_dropout": (float, 0, 0.95),
     "dropout": (float, 0, 0.95),
+    "type": (float, 0, 1e3),
+    "pointers": (float, 0, 1e3),
+    "countdown": (float, 0, 1e3),
+    "positive_weight": (float, 1e-3, 1e3),
+    "focal": (float, 0, 10),
+    "soft_edge": (int, 0, 1000),
     "members": (int, 1, 100),
     "epochs": (int, 1, 10**6),
     "patience": (int, 1, 10**6),
@@ -21,8 +31,6 @@ _RANGES: dict[str, tuple[type, float, float]] = {
     "weight_decay": (float, 0, 1e3),
     "clip": (float, 1e-9, 1e9),
     "average": (float, 0, 0.99999),
-    "positive_weight": (float, 1e-3, 1e3),
-    "soft_edge": (int, 0, 1000),
 }
 
 
@@ -33,61 +41,110 @@ class Settings:
     Parameters
     ----------
     head : {"segmental", "mask"}
-        An exact distribution over spans, or one logit a bar.
+        How spans are scored: an exact distribution over spans, or one logit a bar.
+    features : str
+        A name in `proxytools.features.SETS`.
+    standardise : bool
+        Whether features are standardised, by the windows that are learnt from.
     hidden, layers : int
         Of the BiLSTM, ``hidden`` each way.
+    skip : bool
+        Whether the head reads the features beside what the BiLSTM makes of them.
     input_dropout, dropout : float
-        Shares of features and of encoded units that are left out, each for a whole window.
-    members : int
-        Models whose scores are averaged; they differ in their random streams.
-    epochs, patience : int
-        Passes at most, and passes without a better held-out figure before an inner fold stops.
-    batch_size : int
-        Windows.
-    learning_rate, weight_decay, clip : float
-        Of AdamW; decay on matrices alone; ``clip`` bounds the gradient's norm.
-    average : float
-        Decay a step of the exponential average of the weights, which is what is kept; less in the
-        first steps, so that the start is soon forgotten.
+        Shares of features and of encoded units that are left out.
+    whole_columns : bool
+        Whether dropout leaves a column out for a whole window, or each bar for itself.
+    type, pointers, countdown : float
+        Weights of the other tasks' losses beside that of the spans, which is 1; 0 for no such head.
+        See `deep.tasks`.
+    countdown_target : {"normalised", "raw"}
+        Bars until the span starts, as a share of 40 in [0, 1] or as they are in [-20, 20].
+    learnt_weights : bool
+        Whether a learnt uncertainty of each task weighs its loss further.
     positive_weight : float
         Weight of in-span bars in the loss of ``mask``; its odds are divided by it again.
+    focal : float
+        Exponent of the focal loss of ``mask``; 0 for plain cross-entropy.
     soft_edge : int
         Bars over which the target of ``mask`` rises at a span's edges.
     backwards : bool
         Whether to learn from every window read backwards as well.
+    members : int
+        Models whose scores are averaged; they differ in their random streams.
+    epochs, patience : int
+        Passes at most, and passes without a better held-out figure before an inner fold stops.
+    choose_by : {"spans", "loss"}
+        The held-out figure: how well spans are found (log-likelihood of the segmental head, span
+        average precision of the mask), or the plain sum of all tasks' losses.
+    batch_size : int
+        Windows.
+    learning_rate, weight_decay, clip : float
+        Of AdamW; ``clip`` bounds the gradient's norm.
+    decay_all : bool
+        Whether weights decay in biases and the like too, or in matrices alone.
+    average : float
+        Decay a step of the exponential average of the weights, which is what is kept; less in the
+        first steps, so that the start is soon forgotten.
     """
 
     head: str = "segmental"
+    features: str = "full"
+    standardise: bool = True
     hidden: int = 16
     layers: int = 1
+    skip: bool = True
     input_dropout: float = 0.4
     dropout: float = 0.7
+    whole_columns: bool = True
+
+    type: float = 0.0
+    pointers: float = 0.0
+    countdown: float = 0.0
+    countdown_target: str = "normalised"
+    learnt_weights: bool = False
+    positive_weight: float = 1.0
+    focal: float = 0.0
+    soft_edge: int = 0
+
+    backwards: bool = True
+
     members: int = 5
     epochs: int = 60
     patience: int = 12
+    choose_by: str = "spans"
     batch_size: int = 32
     learning_rate: float = 3e-3
     weight_decay: float = 0.03
+    decay_all: bool = False
     clip: float = 1.0
     average: float = 0.95
-    positive_weight: float = 1.0
-    soft_edge: int = 0
-    backwards: bool = True
 
     def __post_init__(self) -> None:
-        if self.head not in HEADS:
-            raise InputError("head", got=repr(self.head), expected=f"one of {', '.join(HEADS)}")
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                raise _illegal(name, value, f"one of {', '.join(choices)}")
         for name, (kind, least, most) in _RANGES.items():
             value = getattr(self, name)
             if type(value) not in (kind, int) or not least <= value <= most:
-                raise InputError(
-                    name.replace("_", " "),
-                    got=repr(value),
-                    expected=f"{'a number' if kind is float else 'an integer'} "
-                    f"from {least:g} to {most:g}",
-                )
-        if type(self.backwards) is not bool:
-            raise InputError("backwards", got=repr(self.backwards), expected="true or false")
+                number = "a number" if kind is float else "an integer"
+                raise _illegal(name, value, f"{number} from {least:g} to {most:g}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "bool" and type(value) is not bool:
+                raise _illegal(field.name, value, "true or false")
+            if field.type == "str" and type(value) is not str:
+                raise _illegal(field.name, value, "a name")
+
+    @property
+    def tasks(self) -> dict[str, float]:
+        """Weight of each task that is learnt, "span" first."""
+        others = {name: getattr(self, name) for name in ("type", "pointers", "countdown")}
+        return {"span": 1.0, **{name: weight for name, weight in others.items() if weight > 0}}
+
+
+def _illegal(name: str, value: object, expected: str) -> InputError:
+    return InputError(name.replace("_", " "), got=repr(value), expected=expected)
 
 
 PRESETS: dict[str, Settings] = {
@@ -95,6 +152,43 @@ PRESETS: dict[str, Settings] = {
     # Span detection alone, as one would try it first.
     "single": Settings(
         head="mask", hidden=256, learning_rate=1e-3, positive_weight=15.0, soft_edge=1
+    ),
+    # Where a span is and how far it is away, nothing else.
+    "stones": Settings(
+        head="mask",
+        hidden=96,
+        countdown=1.0,
+        positive_weight=10.0,
+        focal=2.0,
+        learning_rate=1e-3,
+        epochs=200,
+        patience=30,
+    ),
+    # The predecessor as it was: four tasks, each bar for itself, chosen by another loss than
+    # the one it learns from. Kept to compare with.
+    "jade": Settings(
+        head="mask",
+        features="jade",
+        standardise=False,
+        hidden=96,
+        skip=False,
+        input_dropout=0.3,
+        dropout=0.6,
+        whole_columns=False,
+        type=1.0,
+        pointers=1.0,
+        countdown=1.0,
+        learnt_weights=True,
+        backwards=False,
+        members=1,
+        epochs=100,
+        patience=100,
+        choose_by="loss",
+        learning_rate=1e-3,
+        weight_decay=0.01,
+        decay_all=True,
+        clip=1e9,
+        average=0.0,
     ),
 }
 

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deep.losses import chain
 from deep.matches import THRESHOLD, choose_threshold, match_probability, spans_above
 from deep.model import Ensemble
+from deep.tasks import chain
 from proxytools import decode
 from proxytools.decode import Decoder
 from proxytools.types import Spans

@@ -2,119 +2,98 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from deep import parallel
 from deep.losses import Objective
 from deep.model import SpanModel
-from deep.presets import Settings
+from deep.training import Epoch, Training
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """What one pass over the training windows gave.
+class Observer:
+    """Looks on at a training, and changes neither weights nor draws; this one does nothing."""
 
-    Attributes
-    ----------
-    run : str
-        Which training it belongs to: ``"fold 1"``, ``"member 1"`` and so on.
-    epoch, epochs : int
-        Passes done, and passes at most.
-    loss : float
-        Mean over the pass, dropout included.
-    held_out : float or None
-        The objective's metric of the averaged weights on held-out windows; larger is better.
-    best : bool
-        Whether the weights after this pass are, so far, the ones to keep.
-    """
+    def batch(self, model: SpanModel) -> None:
+        """Look at the gradients of a batch, before the step."""
 
-    run: str
-    epoch: int
-    epochs: int
-    loss: float
-    held_out: float | None
-    best: bool
-
-
-Watch = Callable[[Epoch], None]
+    def epoch(self, done: Epoch, training: Training) -> None:
+        """Look at what a pass gave."""
 
 
 def train(
-    model: SpanModel,
+    training: Training,
     objective: Objective,
     values: Tensor,
     learnt: Tensor,
-    settings: Settings,
     *,
     held: Tensor | None = None,
     run: str = "member 1",
-    watch: Watch = lambda epoch: None,
-) -> tuple[SpanModel, list[Epoch]]:
-    """Train, and return a running average of the weights.
+    observer: Observer | None = None,
+    keep: Callable[[Training], None] = lambda training: None,
+) -> SpanModel:
+    """Train to the end, and return a running average of the weights.
 
     With windows held out it is the average after the pass that was best on them, and training
     stops ``settings.patience`` passes later; without, the average after ``settings.epochs`` passes.
+    Where several processes train together, each takes a part of every batch.
 
     Parameters
     ----------
+    training : Training
+        New, or one that was interrupted between two passes.
     values : (N, T, F) Tensor
         Features of all windows, on the model's device.
     learnt, held : (n,), (m,) int64 Tensor
         Windows to learn from, and those that choose the pass, on the same device.
+    run : str
+        Name of the training in what it reports.
+    observer : Observer, optional
+    keep : callable
+        Given the training after every pass.
     """
-    optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=settings.learning_rate)
-    averaged = copy.deepcopy(model).requires_grad_(False).eval()
-    best, history = copy.deepcopy(averaged), list[Epoch]()
-    highest, waited, steps = -float("inf"), 0, 0
-    for epoch in range(1, settings.epochs + 1):
+    settings, model, optimizer = training.settings, training.model, training.optimizer
+    network, observer = parallel.wrapped(model), observer or Observer()
+    while not training.finished:
         model.train()
-        total = torch.zeros((), dtype=torch.float64, device=values.device)
-        shuffled = learnt[torch.randperm(len(learnt)).to(learnt.device)]
-        for windows in torch.split(shuffled, settings.batch_size):
-            loss = objective.loss(model, model(values[windows]), windows)
+        sums = torch.zeros(1 + len(objective.tasks), dtype=torch.float64, device=values.device)
+        order = torch.randperm(len(learnt), generator=training.order)
+        for batch in torch.split(learnt[order.to(learnt.device)], settings.batch_size):
+            windows = parallel.part(batch)
+            losses = objective.losses(network(values[windows]), windows, batch)
+            loss = objective.total(model, parallel.scaled(losses))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            observer.batch(model)
             nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
             optimizer.step()
-            steps += 1
-            _follow(averaged, model, min(settings.average, steps / (steps + 10)))
-            total += loss.detach() * len(windows)
-        held_out = None if held is None else _judge(averaged, objective, values, held)
-        better = held_out is None or held_out > highest
-        if better:
-            best.load_state_dict(averaged.state_dict())
-        highest = highest if held_out is None else max(highest, held_out)
-        history.append(
-            Epoch(run, epoch, settings.epochs, float(total) / len(learnt), held_out, better)
-        )
-        watch(history[-1])
-        waited = 0 if better else waited + 1
-        if waited >= settings.patience:
-            break
-    return best, history
+            training.follow()
+            sums += torch.stack([loss / parallel.world(), *losses.values()]).detach() * len(batch)
+        epoch = _ended(training, objective, sums / len(learnt), values, held, run)
+        training.ended(epoch)
+        observer.epoch(epoch, training)
+        keep(training)
+    return training.best
 
 
-@torch.no_grad()
-def _judge(model: SpanModel, objective: Objective, values: Tensor, held: Tensor) -> float:
-    return objective.held_out(model, model(values[held]), held)
-
-
-def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Decay matrices; biases, the length prior and the rate of spans are left where they lead."""
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    others = [p for p in model.parameters() if p.ndim < 2]
-    return [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-
-
-@torch.no_grad()
-def _follow(averaged: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move the average a step towards the weights as they are now."""
-    for ours, theirs in zip(averaged.parameters(), model.parameters(), strict=True):
-        ours.lerp_(theirs, 1 - decay)
+def _ended(
+    training: Training,
+    objective: Objective,
+    means: Tensor,
+    values: Tensor,
+    held: Tensor | None,
+    run: str,
+) -> Epoch:
+    """Sum a pass up."""
+    loss, *losses = parallel.summed(means).tolist()
+    by_task = dict(zip(objective.tasks, losses, strict=True))
+    held_out = None
+    if held is not None:
+        with torch.no_grad():
+            held_out = objective.held_out(training.averaged(values[held]), held)
+        held_out = parallel.agreed(held_out)
+    best = held_out is None or held_out > training.highest
+    n = len(training.history) + 1
+    return Epoch(run, n, training.settings.epochs, loss, by_task, held_out, best)

@@ -92,7 +92,7 @@ def test_settings_from_flags(data, tmp_path):
     settings = json.loads((tmp_path / "run" / "metadata.json").read_text())["settings"]
     assert (settings["epochs"], settings["members"]) == (2, 1)
     history = (tmp_path / "run" / "history.csv").read_text().splitlines()
-    assert history[0] == "run,epoch,epochs,loss,held_out,best"
+    assert history[0] == "run,epoch,epochs,loss,held_out,best,losses.span"
     assert sum(line.startswith("member") for line in history) <= 2
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["evaluation"] == "outer folds"

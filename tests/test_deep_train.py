@@ -5,11 +5,13 @@ import pytest
 import torch
 
 from deep.device import limited, seeded
-from deep.losses import Likelihood, WeightedBars, prior_of
+from deep.losses import Objective
 from deep.model import Ensemble, SpanModel
 from deep.presets import Settings
 from deep.reading import BarReader, MatchReader
+from deep.soft import prior_of
 from deep.train import train
+from deep.training import Training
 from proxytools import features
 from proxytools.metrics.span import span_metrics
 from tests import small
@@ -30,10 +32,9 @@ def task(settings, n_windows=10, preset="medium"):
     data = small.planted(n_windows, preset=preset)
     values = torch.from_numpy(features.compute(data.windows.ohlc, "full").values)
     l_max = int(data.spans.length.max())
-    if settings.head == "segmental":
-        objective = Likelihood([data.spans], data.n_bars, l_max, CPU)
-    else:
-        objective = WeightedBars(data.mask.astype(np.float32), settings.positive_weight, 0, CPU)
+    objective = Objective.of(
+        settings, [data.spans], data.mask.astype(np.float32), l_max=l_max, none=2, device=CPU
+    )
     start = prior_of([data.spans], np.arange(n_windows), data.n_bars, l_max)
     with seeded((0,), CPU):
         model = SpanModel(values.shape[2], settings, *start)
@@ -45,10 +46,9 @@ def run(settings, learnt=range(10), held=None, seed=1, **given):
     data, values, objective, model = task(settings, **given)
     held = None if held is None else torch.tensor(held)
     with seeded((seed,), CPU):
-        best, history = train(
-            model, objective, values, torch.tensor(list(learnt)), settings, held=held
-        )
-    return data, values, objective, best, history
+        training = Training(model, settings)
+        best = train(training, objective, values, torch.tensor(list(learnt)), held=held)
+    return data, values, objective, best, training.history
 
 
 @pytest.mark.parametrize("head", ["segmental", "mask"])
@@ -67,7 +67,7 @@ def test_the_checkpoint_is_the_best_on_held_out_windows():
     held = torch.tensor([6, 7, 8, 9])
     highest = max(epoch.held_out for epoch in history)
     with torch.no_grad():
-        again = objective.held_out(best, best(values[held]), held)
+        again = objective.held_out(best(values[held]), held)
     assert again == pytest.approx(highest, rel=1e-6)
     best_at = max(epoch.epoch for epoch in history if epoch.best)
     assert history[best_at - 1].held_out == highest
@@ -91,18 +91,19 @@ def test_the_same_seed_gives_the_same_bits(head):
 def test_windows_left_out_teach_nothing():
     settings = Settings(hidden=6, epochs=3)
     data, values, objective, _ = task(settings)
-    other = objective.counts._replace(bar=objective.counts.bar.clone())
+    span = objective.tasks["span"]
+    other = span.observed._replace(bar=span.observed.bar.clone())
     other.bar[7:] = 1 - other.bar[7:]
     noise = values.clone()
     noise[7:] = torch.randn(noise[7:].shape, generator=torch.Generator().manual_seed(0))
     weights = []
-    for x, counts in ((values, objective.counts), (noise, other)):
-        objective.counts = counts
+    for x, observed in ((values, span.observed), (noise, other)):
+        span.observed = observed
         with seeded((3,), CPU):
             start = prior_of([data.spans], np.arange(10), data.n_bars, int(data.spans.length.max()))
             fresh = SpanModel(values.shape[2], settings, *start)
             fresh.standardise(x[:7])
-            best, _ = train(fresh, objective, x, torch.arange(7), settings)
+            best = train(Training(fresh, settings), objective, x, torch.arange(7))
         weights.append(best.state_dict())
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 

@@ -11,13 +11,21 @@ from sklearn.base import clone
 from deep import checkpoint, jobs
 from deep.detector import SpanDetector
 from deep.presets import PRESETS, Settings
+from deep.train import Observer
 from proxytools import evaluate, features, leaderboard, rundir
 from proxytools.errors import DeviceError, InputError
 from proxytools.proxies import make
 from proxytools.types import Proxy, Spans
 from tests import small
 
-SMALL = {"hidden": 4, "epochs": 4, "batch_size": 8, "dropout": 0.1, "input_dropout": 0.0}
+SMALL = {
+    "features": "directionless",
+    "hidden": 4,
+    "epochs": 4,
+    "batch_size": 8,
+    "dropout": 0.1,
+    "input_dropout": 0.0,
+}
 QUICK = {
     "segmental": Settings(members=2, **SMALL),
     "mask": replace(PRESETS["single"], members=1, **SMALL),
@@ -27,9 +35,7 @@ ABOUT = {"command": ["deep"], "config": {}, "seed": 0, "inputs": {}}
 
 
 def detector(head="segmental", seed=0, **given):
-    return SpanDetector(
-        QUICK[head], feature_set="directionless", inner_folds=2, seed=seed, threads=1, **given
-    )
+    return SpanDetector(QUICK[head], inner_folds=2, seed=seed, threads=1, **given)
 
 
 def computed(data):
@@ -178,10 +184,18 @@ def test_no_window_and_many(fitted, monkeypatch):
         monkeypatch.undo()
 
 
+class Listener(Observer):
+    def __init__(self, seen):
+        self.seen = seen
+
+    def epoch(self, done, training):
+        self.seen.append(done)
+
+
 def test_progress_is_told_and_changes_nothing(fitted):
     models, own, data = fitted
     seen = []
-    watched = detector(watch=seen.append).fit(own, data)
+    watched = detector(observer=Listener(seen)).fit(own, data)
     np.testing.assert_array_equal(watched.predict(own), models["segmental"].predict(own))
     assert seen == watched.history_
     assert {epoch.run for epoch in seen} == {"fold 1", "fold 2", "member 1", "member 2"}
@@ -232,7 +246,6 @@ HOSTILE = [
     ("format", 2),
     ("format", None),
     ("name", "../x"),
-    ("feature_set", "nothing"),
     ("feature_names", ["a", "b", "c"]),
     ("lookback_bars", 3),
     ("n_bars", 0),
@@ -249,6 +262,9 @@ HOSTILE = [
     ("settings", {"members": 10**9}),
     ("settings", {"head": "mask"}),
     ("settings", {"surprise": 1}),
+    ("settings", {"features": "nothing"}),
+    ("settings", {"features": ["full"]}),
+    ("settings", {"pointers": 1.0}),
     ("reader", None),
     ("reader", {"longest": 9, "threshold": 2.0}),
     ("reader", {"longest": -9, "threshold": 0.5}),

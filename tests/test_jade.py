@@ -124,6 +124,31 @@ def test_legs_and_swings_by_hand():
     np.testing.assert_allclose(ages.T, [[0, 0, 0, 1, 2, 3], [0, 0, 0, 0, 1, 2]], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("quiet", "fall", "turns"),
+    [
+        (4, 2.7, True),  # the extreme is 5 bars old: half the average, (44 + 2.7) / 9, is 2.594
+        (4, 2.5, False),  # (44 + 2.5) / 9 / 2 is 2.583
+        (5, 2.7, False),  # 6 bars old: half the average is no longer enough,
+        (5, 6.0, True),  # but 1.2 times (44 + 6) / 10 is
+        (5, 5.9, False),
+    ],
+)
+def test_an_old_extreme_needs_a_longer_fall(quiet, fall, turns):
+    """Bars without range: four steps up of 11, a rest, a step down; then the swing high shows."""
+    path = np.array([0.0, 11, 22, 33, 44, *[44] * quiet, 44 - fall])
+    distance = column(np.repeat(path[:, None], 4, axis=1), "dist_to_prev_sh")
+    assert not distance[:-1].any()
+    assert (distance[-1] > 0) == turns
+
+
+def test_it_equals_its_twin_on_steps_and_rests():
+    """Bars without range: the legs live long enough for both rules of turning."""
+    rng = np.random.default_rng(6)
+    steps = rng.choice([0.0, 0, 0, 0, 1, -1, 2.7, -2.7, 11, -11], (150, 60))
+    assert_equals_twin(np.repeat(steps.cumsum(axis=1)[:, :, None], 4, axis=2))
+
+
 def test_expansion_is_positive_where_a_bar_goes_with_its_leg():
     closes = 100.0 + np.arange(8.0)
     rising = np.stack([closes - 1, closes, closes - 1, closes], axis=1)

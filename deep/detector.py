@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from deep.augment import children, children_of
 from deep.device import limited, resolve
 from deep.fitting import Fitting
 from deep.presets import PRESETS, Settings
 from deep.soft import level_spans
 from deep.train import Observer
+from proxytools import features as feature_sets
 from proxytools.errors import InputError
 from proxytools.proxies.bars import check_target
 from proxytools.types import FeatureSet, Float, Int, SpanDataset, Spans
@@ -110,6 +112,10 @@ class SpanDetector(BaseEstimator):
             features, data = features.take(seen), data.take(seen)
         y = np.asarray(data.mask if target is None else target, np.float32)
         check_target(y, features.values.shape[:2])
+        if self.settings.slide:
+            cut = self.settings.child_bars, self.settings.slide
+            data, y = children(data, *cut), children_of(y, *cut)
+            features = feature_sets.compute(data.windows.ohlc, features.names)
         levels = [data.spans] if target is None else level_spans(y)
         with limited(self.threads):
             fitting = Fitting(

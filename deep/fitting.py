@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deep.augment import backwards, spans_backwards
+from deep import augment
 from deep.device import seeded
 from deep.losses import Objective
 from deep.model import LEAST_TYPES, Ensemble, SpanModel
@@ -70,13 +70,16 @@ class Fitting:
         self.l_max = max(int(spans.length.max(initial=1)) for spans in levels)
         self.history: list[Epoch] = []
         self.held_out: dict[str, Any] = {}
-        values = features.values  # (N, T, F)
-        if settings.backwards:
-            again = feature_sets.compute(backwards(data.windows.ohlc), features.names)
-            values = np.concatenate([values, again.values])  # (2N, T, F)
-            target = np.concatenate([target, target[:, ::-1]])
-            levels = [_with_backwards(spans, data.n_bars) for spans in levels]
-        self.values, self.levels = torch.from_numpy(values).to(device), levels
+        ways, values = list[bool](), []
+        for bars, backwards in augment.variants(data.windows.ohlc, settings, seed):
+            first = not ways
+            own = features if first else feature_sets.compute(bars, features.names)
+            values.append(own.values)  # (N, T, F)
+            ways.append(backwards)
+        self.n_variants = len(ways)
+        target = np.concatenate([target[:, ::-1] if back else target for back in ways])
+        self.levels = levels = [augment.repeated(spans, data.n_bars, ways) for spans in levels]
+        self.values = torch.from_numpy(np.concatenate(values)).to(device)  # (V * N, T, F)
         self.n_types = n_types(data.classes)
         self.objective = Objective.of(
             settings, levels, target, l_max=self.l_max, none=self.n_types - 1, device=device
@@ -120,8 +123,7 @@ class Fitting:
         self, windows: Int, stream: int, run: str, held: Int | None = None, epochs: int = 0
     ) -> tuple[SpanModel, list[Epoch]]:
         settings = replace(self.settings, epochs=epochs or self.settings.epochs)
-        if settings.backwards:
-            windows = np.concatenate([windows, windows + len(self.data)])
+        windows = np.concatenate([windows + k * len(self.data) for k in range(self.n_variants)])
         learnt = torch.from_numpy(windows).to(self.device)
         with seeded((self.seed, stream), self.device):
             start = prior_of(self.levels, windows, self.data.n_bars, self.l_max)
@@ -146,9 +148,3 @@ class Fitting:
 def n_types(classes: Sequence[str]) -> int:
     """Return the number of window types: the classes of spans, and having none as the last."""
     return max(LEAST_TYPES, len(classes) + 1)
-
-
-def _with_backwards(spans: Spans, n_bars: int) -> Spans:
-    n = spans.n_windows
-    parts = [spans, spans_backwards(spans, n_bars)]
-    return Spans.concatenate(parts, [np.arange(n), np.arange(n, 2 * n)], 2 * n)

@@ -23,6 +23,9 @@ _RANGES: dict[str, tuple[type, float, float]] = {
     "positive_weight": (float, 1e-3, 1e3),
     "focal": (float, 0, 10),
     "soft_edge": (int, 0, 1000),
+    "jitter": (float, 0, 10),
+    "slide": (int, 0, 10**6),
+    "child_bars": (int, 1, 10**6),
     "members": (int, 1, 100),
     "epochs": (int, 1, 10**6),
     "patience": (int, 1, 10**6),
@@ -67,8 +70,13 @@ class Settings:
         Exponent of the focal loss of ``mask``; 0 for plain cross-entropy.
     soft_edge : int
         Bars over which the target of ``mask`` rises at a span's edges.
-    backwards : bool
-        Whether to learn from every window read backwards as well.
+    backwards, mirror : bool
+        Whether to learn from every window read backwards as well, and upside down.
+    jitter : float
+        Noise on the prices of one more copy of every window, in units of its range; 0 for none.
+    slide, child_bars : int
+        Bars from one overlapping child of a window to the next, and bars of a child, where children
+        are learnt from in place of windows; a ``slide`` of 0 for whole windows.
     members : int
         Models whose scores are averaged; they differ in their random streams.
     epochs, patience : int
@@ -107,6 +115,10 @@ class Settings:
     soft_edge: int = 0
 
     backwards: bool = True
+    mirror: bool = False
+    jitter: float = 0.0
+    slide: int = 0
+    child_bars: int = 64
 
     members: int = 5
     epochs: int = 60

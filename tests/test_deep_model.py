@@ -4,7 +4,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deep.augment import backwards, spans_backwards
 from deep.device import limited, resolve, seeded
 from deep.lengths import LengthPrior
 from deep.matches import THRESHOLDS, choose_threshold, match_probability, spans_above
@@ -245,13 +244,3 @@ def test_the_threshold_separates_what_matches_from_what_does_not():
 def test_iou_of_the_twin():
     assert iou((0, 4), (2, 6)) == pytest.approx(2 / 6)
     assert iou((0, 2), (2, 4)) == 0
-
-
-def test_backwards_twice_is_forwards():
-    ohlc = np.random.default_rng(0).random((2, 7, 4))
-    np.testing.assert_array_equal(backwards(backwards(ohlc)), ohlc)
-    spans = Spans.of([[(0, 2), (2, 5)], [], [(6, 7)]])
-    again = spans_backwards(spans_backwards(spans, 7), 7)
-    np.testing.assert_array_equal(again.start, spans.start)
-    np.testing.assert_array_equal(again.stop, spans.stop)
-    np.testing.assert_array_equal(spans_backwards(spans, 7).mask(7), spans.mask(7)[:, ::-1])

@@ -22,6 +22,7 @@ IOUS = (0.5, 0.6, 0.7)
 THRESHOLD = 0.3  # where there are no marks to choose it on
 THRESHOLDS = np.linspace(0.05, 0.75, 29)
 Array = NDArray[np.float64]
+Ranges = NDArray[np.int32]
 
 
 def spans_above(match: Array, threshold: float) -> Spans:
@@ -77,6 +78,7 @@ def match_probability(prob: Array, ious: tuple[float, ...] = IOUS) -> Array:
     """
     n_windows, n_bars, n_lengths = prob.shape
     match = np.zeros_like(prob)
+    near = neighbours(n_lengths, ious)
     for w in numba.prange(n_windows):
         below = np.zeros((n_bars, n_lengths + 1))  # of a start, the sum over shorter spans
         for s in range(n_bars):
@@ -84,28 +86,59 @@ def match_probability(prob: Array, ious: tuple[float, ...] = IOUS) -> Array:
                 below[s, k + 1] = below[s, k] + prob[w, s, k]
         for s in range(n_bars):
             for k in range(min(n_lengths, n_bars - s)):
-                for iou in ious:
-                    match[w, s, k] += min(_matching(below, s, s + k + 1, iou), 1.0) / len(ious)
+                match[w, s, k] = matching(below, s, k + 1, near)
     return match
 
 
 @numba.njit(cache=True, nogil=True)
-def _matching(below: Array, start: int, stop: int, iou: float) -> float:
-    """Sum the probability of all spans whose IoU with ``[start, stop)`` is large enough.
+def neighbours(n_lengths: int, ious: tuple[float, ...] = IOUS) -> tuple[Ranges, Ranges]:
+    """Which spans match a candidate, by its length; the same wherever it stands.
 
-    Of those from bar s, with overlap from M = max(s, start) and union from m = min(s, start), the
-    stops reach from ``M + iou (stop - m)`` to ``m + (stop - M) / iou``.
+    Of a candidate from bar 0 to n, and spans from bar d, whose overlap starts at M = max(d, 0) and
+    whose union at m = min(d, 0), those match that stop from ``M + iou (n - m)`` to
+    ``m + (n - M) / iou``.
+
+    Returns
+    -------
+    first, reach : (I, L+1, 2) and (I, L+1, D, 2) int32
+        For each IoU and n: the range of d; and for each d in it (place 0 is the first) the longest
+        span that is too short, and the longest that matches.
     """
-    n_lengths, total, tiny = below.shape[1] - 1, 0.0, 1e-9
-    first = max(0, int(np.ceil(stop - (stop - start) / iou - tiny)))
-    last = int(np.floor(stop - iou * (stop - start) + tiny))
-    for s in range(first, last + 1):
-        later, earlier = max(s, start), min(s, start)
-        low, high = later + iou * (stop - earlier), earlier + (stop - later) / iou
-        shortest = min(int(np.ceil(low - tiny)) - s, n_lengths + 1)
-        longest = min(int(np.floor(high + tiny)) - s, n_lengths)
-        total += max(below[s, longest] - below[s, shortest - 1], 0.0)
-    return total
+    tiny = 1e-9
+    first = np.zeros((len(ious), n_lengths + 1, 2), np.int32)
+    widest = int(np.ceil(n_lengths / min(ious))) + 1
+    reach = np.zeros((len(ious), n_lengths + 1, widest, 2), np.int32)
+    for i, iou in enumerate(ious):
+        for n in range(1, n_lengths + 1):
+            begin = int(np.ceil(n - n / iou - tiny))
+            end = int(np.floor(n - iou * n + tiny)) + 1
+            first[i, n] = begin, end
+            for d in range(begin, end):
+                later, earlier = max(d, 0), min(d, 0)
+                low, high = later + iou * (n - earlier), earlier + (n - later) / iou
+                shorter = min(int(np.ceil(low - tiny)) - d - 1, n_lengths)
+                longest = min(int(np.floor(high + tiny)) - d, n_lengths)
+                reach[i, n, d - begin] = shorter, max(longest, shorter)
+    return first, reach
+
+
+@numba.njit(cache=True, nogil=True)
+def matching(below: Array, start: int, n: int, near: tuple[Ranges, Ranges]) -> float:
+    """Probability that a span matches the candidate of ``n`` bars from ``start``, mean over IoUs.
+
+    ``below[s, k]`` is the probability of the spans of up to k bars from s; ``near`` is from
+    `neighbours`.
+    """
+    first, reach = near
+    match = 0.0
+    for i in range(len(first)):
+        total = 0.0
+        begin, end = first[i, n]
+        for d in range(max(begin, -start), end):
+            shorter, longest = reach[i, n, d - begin]
+            total += below[start + d, longest] - below[start + d, shorter]
+        match += min(total, 1.0)
+    return match / len(first)
 
 
 @numba.njit(cache=True, nogil=True, parallel=True)

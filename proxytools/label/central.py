@@ -31,6 +31,8 @@ class Batch:
         Index in its series of the first wanted bar; the others follow one by one.
     time : (n,) datetime64[ns] or None
         When the wanted bars open, UTC.
+    ends : bool
+        Whether its last wanted bar is the last of a gap-free run.
     """
 
     ohlc: NDArray[np.float64]
@@ -39,13 +41,24 @@ class Batch:
     series: str
     first: int
     time: NDArray[np.datetime64] | None
+    ends: bool
 
     def __len__(self) -> int:
         return len(self.bar)
 
 
-def batches(pieces: Iterable[io.Piece], n_bars: int) -> Iterator[Batch]:
+def batches(
+    pieces: Iterable[io.Piece], n_bars: int, stride: int | None = None
+) -> Iterator[Batch]:
     """Cut gap-free runs of bars, given piece by piece, into batches of overlapping windows.
+
+    Parameters
+    ----------
+    pieces : iterable of Piece
+    n_bars : int
+        Of a window.
+    stride : int, optional
+        Bars from one window to the next, from 1 to ``n_bars``; by default a third of a window.
 
     Examples
     --------
@@ -54,7 +67,7 @@ def batches(pieces: Iterable[io.Piece], n_bars: int) -> Iterator[Batch]:
     >>> batch.window, batch.bar
     (array([0, 0, 1, 2, 3, 4, 4]), array([0, 1, 1, 1, 1, 1, 2]))
     """
-    stride = max(1, n_bars // 3)
+    stride = stride or max(1, n_bars // 3)
     width = max(1, BARS_A_BATCH // n_bars)  # windows a batch
     step = width * stride
     run: _Run | None = None
@@ -110,14 +123,14 @@ class _Run:
         """Windows at the end of the run: the last one ends with its last bar."""
         n = len(self.ohlc)
         if n < n_bars:  # the whole run is shorter than a window
-            yield self.batch(np.zeros(1, np.int64), n, stop=n)
+            yield self.batch(np.zeros(1, np.int64), n, stop=n, ends=True)
             return
         starts = np.arange(0, n - n_bars + 1, stride)
         if starts[-1] != n - n_bars:
             starts = np.append(starts, n - n_bars)
-        yield self.batch(starts, n_bars, stop=n)
+        yield self.batch(starts, n_bars, stop=n, ends=True)
 
-    def batch(self, starts: Int, n_bars: int, *, stop: int) -> Batch:
+    def batch(self, starts: Int, n_bars: int, *, stop: int, ends: bool = False) -> Batch:
         """Build the batch of windows at ``starts``, asked for all bars up to ``stop``."""
         shares = _share(starts[:-1], starts[1:], n_bars)  # (B - 1,)
         wanted = np.arange(self.asked, stop)
@@ -129,4 +142,5 @@ class _Run:
             self.series,
             self.offset + self.asked,
             None if self.time is None else self.time[self.asked : stop],
+            ends,
         )

@@ -16,7 +16,7 @@ from torch import Tensor
 from deep.model import SpanModel
 from deep.presets import Settings
 from deep.soft import soften
-from deep.tasks import Countdown, Likelihood, Pointers, Task, Types, WeightedBars
+from deep.tasks import Countdown, Likelihood, Pointers, Task, Types, WeightedBars, chain
 from proxytools.decode import Decoder
 from proxytools.metrics.span_ap import average_precision
 from proxytools.types import Spans
@@ -126,12 +126,21 @@ class Objective:
             }
         return torch.stack(list(weighted.values())).sum()
 
+    def prob(self, outputs: dict[str, Any]) -> Tensor:
+        """(n, T) probability that a bar lies in a span, as `deep.reading` gives it to a user.
+
+        The exact posterior of the segmental head; of the mask head, that of the logit whose odds
+        are divided by the weight of in-span bars.
+        """
+        if self.settings.head == "segmental":
+            return chain(outputs["span"], outputs["length"]).posterior()
+        return torch.sigmoid(outputs["span"][..., 0] - np.log(self.settings.positive_weight))
+
     def held_out(self, outputs: dict[str, Any], windows: Tensor) -> float:
         """Return the metric on windows that the model did not learn from; larger is better."""
         if self.settings.choose_by == "loss":
             return -float(torch.stack(list(self.losses(outputs, windows).values())).sum())
         if self.settings.head == "segmental":
             return -float(self.losses(outputs, windows)["span"])
-        odds = outputs["span"][..., 0] - np.log(self.settings.positive_weight)  # (n, T)
-        found = CANDIDATES.spans(torch.sigmoid(odds).numpy(force=True))
+        found = CANDIDATES.spans(self.prob(outputs).numpy(force=True))
         return average_precision(found, self.spans.take(windows.cpu().numpy())) or 0.0

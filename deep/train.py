@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +15,54 @@ from deep.training import Epoch, Training
 
 
 class Observer:
-    """Looks on at a training, and changes neither weights nor draws; this one does nothing."""
+    """Looks on at trainings, and changes neither weights nor draws; this one does nothing."""
+
+    def start(
+        self,
+        run: str,
+        training: Training,
+        objective: Objective,
+        values: Tensor,
+        learnt: Tensor,
+        held: Tensor | None,
+    ) -> None:
+        """Look at what a training is about to learn; see `train`."""
 
     def batch(self, model: SpanModel) -> None:
         """Look at the gradients of a batch, before the step."""
 
+    def judged(self, outputs: dict[str, Any]) -> None:
+        """Look at what the averaged weights make of the held-out windows after a pass."""
+
     def epoch(self, done: Epoch, training: Training) -> None:
         """Look at what a pass gave."""
+
+
+class Observers(Observer):
+    """Several that look on together."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self.observers = observers
+
+    def start(self, *training: Any) -> None:
+        """Tell all of them."""
+        for observer in self.observers:
+            observer.start(*training)
+
+    def batch(self, model: SpanModel) -> None:
+        """Tell all of them."""
+        for observer in self.observers:
+            observer.batch(model)
+
+    def judged(self, outputs: dict[str, Any]) -> None:
+        """Tell all of them."""
+        for observer in self.observers:
+            observer.judged(outputs)
+
+    def epoch(self, done: Epoch, training: Training) -> None:
+        """Tell all of them."""
+        for observer in self.observers:
+            observer.epoch(done, training)
 
 
 def train(
@@ -56,6 +98,7 @@ def train(
     """
     settings, model, optimizer = training.settings, training.model, training.optimizer
     network, observer = parallel.wrapped(model), observer or Observer()
+    observer.start(run, training, objective, values, learnt, held)
     while not training.finished:
         model.train()
         sums = torch.zeros(1 + len(objective.tasks), dtype=torch.float64, device=values.device)
@@ -71,7 +114,7 @@ def train(
             optimizer.step()
             training.follow()
             sums += torch.stack([loss / parallel.world(), *losses.values()]).detach() * len(batch)
-        epoch = _ended(training, objective, sums / len(learnt), values, held, run)
+        epoch = _ended(training, objective, sums / len(learnt), values, held, run, observer)
         training.ended(epoch)
         observer.epoch(epoch, training)
         keep(training)
@@ -85,6 +128,7 @@ def _ended(
     values: Tensor,
     held: Tensor | None,
     run: str,
+    observer: Observer,
 ) -> Epoch:
     """Sum a pass up."""
     loss, *losses = parallel.summed(means).tolist()
@@ -92,7 +136,9 @@ def _ended(
     held_out = None
     if held is not None:
         with torch.no_grad():
-            held_out = objective.held_out(training.averaged(values[held]), held)
+            outputs = training.averaged(values[held])
+            observer.judged(outputs)
+            held_out = objective.held_out(outputs, held)
         held_out = parallel.agreed(held_out)
     best = held_out is None or held_out > training.highest
     n = len(training.history) + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli import group, train
+from cli import detect, group, train
 
 
 @click.group(cls=group.Commands, context_settings=group.SETTINGS)
@@ -15,13 +15,14 @@ def cli() -> None:
     \b
     deep train --data windows.parquet --out runs/a
     deep evaluate runs/a --data others.parquet --json
+    deep detect runs/a --bars bars.parquet --out spans.csv
 
     It is a proxy among the others: `proxytools correlate --models formula,lightgbm,deep`.
     Exit codes: 0 done, 1 failed, 2 bad usage or input.
     """
 
 
-for _command in (train.train, train.evaluate):
+for _command in (train.train, train.evaluate, detect.detect):
     cli.add_command(_command)
 
 

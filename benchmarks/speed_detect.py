@@ -1,0 +1,143 @@
+"""Speed and memory of ``deep detect`` over ever more bars, with a detector of the size of `jade`.
+
+``python -m benchmarks.speed_detect`` prints a table and writes
+``benchmarks/results/detect_memory.json``: each number of bars is searched by a process of its own,
+libraries included in its peak, which must not grow with the bars. `detect_lines` sets the speed
+beside that of the bare LSTM in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmarks.label_memory import write_bars
+from benchmarks.quality import RESULTS, machine
+from benchmarks.speed_proxies import Line, ratio, timed
+from deep import checkpoint, jobs, series
+from deep.detector import SpanDetector
+from deep.presets import PRESETS
+from proxytools import features, rundir, synthetic
+from proxytools.proxies.store import Model
+
+SIZES = (100_000, 1_000_000, 10_000_000)
+HEADS = ("mask", "segmental")
+LSTM_BATCHES = (32, 64, 128, 256)
+WINDOWS, BARS = 1024, 105  # of the bare LSTM
+
+
+def fitted(head: str) -> Model:
+    """Fit a detector of the size of `jade`, with either head, for a pass over few windows."""
+    data = synthetic.planted(60, seed=1).data
+    settings = replace(PRESETS["jade"], head=head, epochs=1, type=0.0, pointers=0.0, countdown=0.0)
+    if head == "segmental":
+        settings = replace(settings, choose_by="spans")
+    detector = SpanDetector(settings)
+    own = features.compute(data.windows.ohlc, detector.feature_set)
+    return checkpoint.model_of(detector.fit(own, data), data, own)
+
+
+def detect_lines(n_bars: int = 500_000, repeats: int = 3) -> list[Line]:
+    """Time `detect` from file to file, and the bare LSTM as fast as torch alone gets it."""
+    lstm = torch.nn.LSTM(12, PRESETS["jade"].hidden, batch_first=True, bidirectional=True).eval()
+    batches = {size: torch.randn(WINDOWS // size, size, BARS, 12) for size in LSTM_BATCHES}
+
+    @torch.inference_mode()
+    def bare(size: int) -> None:
+        for batch in batches[size]:
+            lstm(batch)
+
+    lines: list[Line] = []
+    with tempfile.TemporaryDirectory() as folder:
+        bars, out = Path(folder, "bars.parquet"), Path(folder, "spans.csv")
+        write_bars(bars, n_bars)
+
+        def run(model: Model) -> None:
+            out.unlink(missing_ok=True)
+            series.detect(model, bars, out)
+
+        models = [fitted(head) for head in HEADS]
+        seconds = timed(
+            *(lambda size=size: bare(size) for size in LSTM_BATCHES),
+            *(lambda model=model: run(model) for model in models),
+            repeats=repeats,
+        )
+    lstm_seconds = min(seconds[: len(LSTM_BATCHES)], key=median)
+    windows = WINDOWS / median(lstm_seconds)
+    lines.append(_line("bare LSTM of the size of jade: windows of 105 bars a second", windows, ""))
+    for head, own in zip(HEADS, seconds[len(LSTM_BATCHES) :], strict=True):
+        share = ratio(own, lstm_seconds) * n_bars / (WINDOWS * BARS)
+        aim = "300,000" if head == "mask" else ""
+        what = f"detect, size of jade, {head} head"
+        lines.append(_line(f"{what}: bars a second, file to file", n_bars / median(own), aim))
+        lines.append(_line(f"{what}: speed over that of the bare LSTM", share, ""))
+    return lines
+
+
+def _line(what: str, value: float, aim: str) -> Line:
+    shown = f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+    return {"what": what, "value": value, "measured": shown, "aim": aim}
+
+
+def measure(run: Path, bars: Path, out: Path) -> dict[str, Any]:
+    """Detect in this process, and say how long it took and how much memory it ever held."""
+    model = jobs.load_model(run)
+    started = time.perf_counter()
+    counts = series.detect(model, bars, out)
+    seconds = time.perf_counter() - started
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    rate = counts["bars"] / seconds
+    return {**counts, "seconds": seconds, "bars_per_second": rate, "peak_mb": peak}
+
+
+def main() -> None:
+    """Measure every size, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--out", type=Path, default=RESULTS / "detect_memory.json")
+    parser.add_argument("--one", type=Path, nargs=3, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(measure(*given.one)))
+        return
+    rows = []
+    print(f"{'head':>10}{'bars':>12}{'spans':>10}{'seconds':>10}{'bars/s':>12}{'peak MB':>10}")
+    with tempfile.TemporaryDirectory() as folder:
+        bars, out = Path(folder, "bars.parquet"), Path(folder, "spans.csv")
+        for head in HEADS:
+            run = Path(folder, head)
+            with rundir.create(run, command=["detect"], config={}, seed=0, inputs={}) as made:
+                checkpoint.save(fitted(head), made)
+        for size in given.sizes:
+            write_bars(bars, size)
+            for head in HEADS:
+                words = ["-m", "benchmarks.speed_detect", "--one", Path(folder, head), bars, out]
+                done = subprocess.run(
+                    [sys.executable, *words], stdout=subprocess.PIPE, check=True, text=True
+                )
+                row = {"head": head, **json.loads(done.stdout)}
+                rows.append(row)
+                out.unlink()
+                print(
+                    f"{head:>10}{row['bars']:12,}{row['spans']:10,}{row['seconds']:10.1f}"
+                    f"{row['bars_per_second']:12,.0f}{row['peak_mb']:10.0f}",
+                    flush=True,
+                )
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -41,7 +41,7 @@ def correlate(**given: Any) -> None:
     """
     from dataclasses import asdict
 
-    from proxytools import pipeline
+    from proxytools import leaderboard, pipeline
     from proxytools.errors import InputError
 
     inputs.limit_threads(given["threads"])
@@ -78,4 +78,4 @@ def correlate(**given: Any) -> None:
         show.rows(rows, f"{int(data.labelled.sum())} labelled windows, everything held out")
     show.note(f"Wrote {out}", quiet=given["quiet"])
     if given["gate"] is not None:
-        pipeline.check_gate(rows, given["gate"])
+        leaderboard.check_gate(rows, given["gate"])

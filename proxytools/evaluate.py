@@ -88,7 +88,9 @@ def cross_fit(
     proxy : Proxy
         Cloned for every fold; left as it is.
     data : SpanDataset
-        Its unlabelled windows are put aside.
+        Its unlabelled windows are put aside, unless the proxy learns from them
+        (``uses_unlabelled``): then a fold's training windows are joined by those that are clear
+        of its test windows (`proxytools.splits.clear_of`).
     n_folds : int
         Grouped folds; fewer where there are fewer groups.
     embargo : str
@@ -108,22 +110,29 @@ def cross_fit(
     (True, (40, 105))
     """
     features = features or compute(data, [proxy])
-    own = features[proxy.feature_set].take(data.labelled)
-    data = data.take(data.labelled)
+    if not getattr(proxy, "uses_unlabelled", False):
+        features = {proxy.feature_set: features[proxy.feature_set].take(data.labelled)}
+        data = data.take(data.labelled)
+    own, seen = features[proxy.feature_set], np.flatnonzero(data.labelled)
+    folds = folds_of(data, own, n_folds, seed, embargo)
     started = time.perf_counter()
-    prob, spans = held_out(proxy, data, own, track(folds_of(data, own, n_folds, seed, embargo)))
+    prob, spans = held_out(proxy, data, own, track(folds))
     seconds = time.perf_counter() - started
+    data = data.take(seen)
     soft = SoftLabels(
-        prob, proxy.name, np.ones(len(data), bool), data.windows.ids, own.lookahead_bars
+        prob[seen], proxy.name, np.ones(len(data), bool), data.windows.ids, own.lookahead_bars
     )
     units = splits.resampling_units(data.windows, splits.groups(data.windows))
-    return CrossFit(data, soft, spans, units, seconds)
+    return CrossFit(data, soft, spans.take(seen), units, seconds)
 
 
 def held_out(
     proxy: Proxy, data: SpanDataset, features: FeatureSet, folds: Iterable[splits.Fold]
 ) -> tuple[NDArray[np.float32], Spans]:
-    """(N, T) probabilities and the spans of windows, each from a proxy that never saw them."""
+    """(N, T) probabilities and spans of the windows tested, each from a proxy that never saw them.
+
+    Windows that no fold tests have neither.
+    """
     prob = np.zeros((len(data), data.n_bars), np.float32)  # (N, T)
     parts, places = [], []
     for fold in folds:
@@ -144,14 +153,25 @@ def compute(data: SpanDataset, proxies: Iterable[Proxy]) -> dict[str, FeatureSet
 def folds_of(
     data: SpanDataset, features: FeatureSet, n_folds: int, seed: int, embargo: str
 ) -> list[splits.Fold]:
-    """Split labelled windows into grouped folds, purged by the reach of their features."""
-    if not len(data):
+    """Split labelled windows into grouped folds, purged by the reach of their features.
+
+    Unlabelled windows are tested in none, and learnt from where they are clear of those tested.
+    """
+    seen, others = np.flatnonzero(data.labelled), np.flatnonzero(~data.labelled)
+    if not len(seen):
         raise InputError(
             "data", got="no labelled window", expected="labelled windows", fix="Mark some first"
         )
-    return splits.folds(
-        data, n_folds, seed=seed, lookback_bars=features.lookback_bars, embargo=embargo
-    )
+    reach: dict[str, Any] = {"lookback_bars": features.lookback_bars, "embargo": embargo}
+    folds = []
+    for fold in splits.folds(data.take(seen), n_folds, seed=seed, **reach):
+        train, test = seen[fold.train], seen[fold.test]
+        if len(others):
+            windows = data.windows
+            clear = splits.clear_of(windows.take(others), windows.take(test), **reach)
+            train = np.sort(np.concatenate([train, others[clear]]))
+        folds.append(splits.Fold(train, test))
+    return folds
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from proxytools import splits
+from proxytools.errors import GateError
 from proxytools.evaluate import (
-    Comparison,
     CrossFit,
     compare,
     compute,
@@ -24,18 +24,19 @@ from proxytools.metrics.bar import pearson
 from proxytools.proxies.reference import Constant, PositionPrior, Random
 from proxytools.types import FeatureSet, Float, Int, Proxy, SpanDataset
 
+GATE = 0.15  # what a proxy's interval must lie above to be fit for pre-training
 ROUNDING = 1e-9  # a draw that moves nothing is as good as what was observed
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the leaderboard; every figure is held out."""
+    """One line of the leaderboard; every figure is held out. ``p_value`` is None without a null."""
 
     model: str
     pearson_r: float
     ci_low: float
     ci_high: float
-    p_value: float
+    p_value: float | None
     average_precision: float | None
     separation: float | None
     span_f1_50: float | None
@@ -44,7 +45,7 @@ class Row:
     gain_high: float
     seconds: float
 
-    def passes(self, gate: float) -> bool:
+    def passes(self, gate: float = GATE) -> bool:
         """Fit for pre-training: interval above the gate, and a gain over the position prior."""
         return self.ci_low > gate and self.gain_low > 0
 
@@ -91,12 +92,13 @@ def correlate(
         own = features[proxy.feature_set]
         folds = folds_of(data, own, n_folds, seed, embargo)
         p_value = permutation_p(proxy, fitted, own, folds, permutations, seed=seed)
-        rows.append(_row(fitted, compare(fitted, prior, seed=seed), p_value))
+        rows.append(row(fitted, prior, p_value, seed=seed))
     return sorted(rows, key=lambda row: -row.pearson_r)
 
 
-def _row(fitted: CrossFit, gain: Comparison, p_value: float) -> Row:
-    metrics = fitted.metrics
+def row(fitted: CrossFit, prior: CrossFit, p_value: float | None = None, *, seed: int = 0) -> Row:
+    """Return the line of one proxy, compared with the position prior on the same windows."""
+    metrics, gain = fitted.metrics, compare(fitted, prior, seed=seed)
     named = {k: metrics[k] for k in Row.__dataclass_fields__ if k in metrics}
     return Row(
         model=fitted.soft.source,
@@ -107,6 +109,24 @@ def _row(fitted: CrossFit, gain: Comparison, p_value: float) -> Row:
         gain_high=gain.high,
         seconds=fitted.seconds,
     )
+
+
+def check_gate(rows: Sequence[Row], gate: float = GATE) -> None:
+    """Refuse a leaderboard on which no proxy is fit for pre-training.
+
+    Raises
+    ------
+    GateError
+        No interval lies above the gate together with a gain over the position prior.
+    """
+    if not any(row.passes(gate) for row in rows):
+        best = rows[0]
+        raise GateError(
+            f"No proxy passes the gate: it needs an interval above {gate:g} and a paired gain over "
+            f"the position prior above 0; the best, {best.model}, has r = {best.pearson_r:.3f} "
+            f"[{best.ci_low:.3f}, {best.ci_high:.3f}] and a gain of {best.gain:.3f} "
+            f"[{best.gain_low:.3f}, {best.gain_high:.3f}]."
+        )
 
 
 def permutation_p(

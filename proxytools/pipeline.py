@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from sklearn.base import clone
 
 from proxytools import evaluate, features, io, label, leaderboard, plots, rundir, splits, synthetic
-from proxytools.errors import GateError, InputError
+from proxytools.errors import InputError
 from proxytools.evaluate import CrossFit
 from proxytools.leaderboard import Row
 from proxytools.proxies import make, store
@@ -100,7 +100,9 @@ def correlate(
     table = [asdict(row) for row in rows]
     run.write_json("leaderboard.json", table)
     pd.DataFrame(table).to_csv(run / "leaderboard.csv", index=False)
-    plots.leaderboard(rows, run / "leaderboard.png", gate=0.15 if gate is None else gate)
+    plots.leaderboard(
+        rows, run / "leaderboard.png", gate=leaderboard.GATE if gate is None else gate
+    )
     return rows
 
 
@@ -113,24 +115,6 @@ def demo(
     rows = correlate(run, proxies, data, seed=seed, track=track)
     fit(run, make("lightgbm", seed=seed, threads=threads), data, seed=seed)
     return rows
-
-
-def check_gate(rows: Sequence[Row], gate: float) -> None:
-    """Refuse a leaderboard on which no proxy is fit for pre-training.
-
-    Raises
-    ------
-    GateError
-        No interval lies above the gate together with a gain over the position prior.
-    """
-    if not any(row.passes(gate) for row in rows):
-        best = rows[0]
-        raise GateError(
-            f"No proxy passes the gate: it needs an interval above {gate:g} and a paired gain over "
-            f"the position prior above 0; the best, {best.model}, has r = {best.pearson_r:.3f} "
-            f"[{best.ci_low:.3f}, {best.ci_high:.3f}] and a gain of {best.gain:.3f} "
-            f"[{best.gain_low:.3f}, {best.gain_high:.3f}]."
-        )
 
 
 def check_causal(name: str, lookahead_bars: int) -> None:

@@ -13,12 +13,13 @@ from proxytools.errors import InputError
 from proxytools.io.bars import Piece, stream
 from proxytools.io.clock import Duration
 from proxytools.io.cut import read_bars
+from proxytools.io.join import with_unlabelled
 from proxytools.io.table import open_table, sha256
 from proxytools.io.windows import END, START, read_windows
 from proxytools.io.write import write
 from proxytools.types import OHLC, SpanDataset
 
-__all__ = ["Duration", "Piece", "read", "read_bars", "sha256", "stream", "write"]
+__all__ = ["Duration", "Piece", "read", "read_bars", "sha256", "stream", "with_unlabelled", "write"]
 
 Path = str | os.PathLike[str]
 

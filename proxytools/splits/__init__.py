@@ -1,7 +1,8 @@
 """Which windows belong together (`grouping`, `identical`), and folds that respect it."""
 
+from proxytools.splits.clear import clear_of
 from proxytools.splits.grouping import groups, resampling_units
 from proxytools.splits.identical import fingerprint, shares_bars
 from proxytools.splits.purged import Fold, folds
 
-__all__ = ["Fold", "fingerprint", "folds", "groups", "resampling_units", "shares_bars"]
+__all__ = ["Fold", "clear_of", "fingerprint", "folds", "groups", "resampling_units", "shares_bars"]

@@ -78,7 +78,7 @@ def folds(
     for name, value, least in (("n_folds", n_folds, 2), ("lookback_bars", lookback_bars, 0)):
         if value < least:
             raise InputError(name, got=str(value), expected=f"at least {least}")
-    delay = _embargo(embargo)
+    delay = duration(embargo)
     if delay and windows.time is None:
         raise InputError("embargo", got="windows without clock times", expected="timestamps")
     group = groups(windows)
@@ -97,11 +97,11 @@ def folds(
         fold_of = _deal(np.bincount(group), n_folds, seed)[group]  # (N,)
         return [Fold(everyone[fold_of != k], everyone[fold_of == k]) for k in range(n_folds)]
     fold_of = _blocks_of_time(group, nanoseconds(windows.time)[:, 0], n_folds)
-    start, stop = _intervals(windows, lookback_bars)
+    start, stop = intervals(windows, lookback_bars)
     split = []
     for k in range(n_folds):
         test, rest = everyone[fold_of == k], everyone[fold_of != k]
-        clear = ~_overlap(start[rest], stop[rest], start[test], stop[test] + delay)
+        clear = ~overlap(start[rest], stop[rest], start[test], stop[test] + delay)
         if not clear.any():
             raise InputError(
                 f"fold {k + 1} of {n_folds}",
@@ -113,8 +113,8 @@ def folds(
     return split
 
 
-def _embargo(text: str) -> int:
-    """Nanoseconds."""
+def duration(text: str) -> int:
+    """Nanoseconds of an embargo."""
     try:
         delay = int(pd.Timedelta(text).value)
     except ValueError:
@@ -150,7 +150,7 @@ def _blocks_of_time(group: Int, start: Int, n_folds: int) -> Int:
     return fold_of[group]
 
 
-def _intervals(windows: Windows, lookback_bars: int) -> tuple[Int, Int]:
+def intervals(windows: Windows, lookback_bars: int) -> tuple[Int, Int]:
     """(N,) nanoseconds at which each window's look-back opens and its last bar closes."""
     assert windows.time is not None
     time = nanoseconds(windows.time)  # (N, T)
@@ -164,7 +164,7 @@ def _intervals(windows: Windows, lookback_bars: int) -> tuple[Int, Int]:
     return time[:, 0] - lookback_bars * bar, time[:, -1] + bar
 
 
-def _overlap(start: Int, stop: Int, test_start: Int, test_stop: Int) -> Bool:
+def overlap(start: Int, stop: Int, test_start: Int, test_stop: Int) -> Bool:
     """(n,) whether each interval overlaps any of the test intervals."""
     order = np.argsort(test_start)
     reach = np.append(np.iinfo(np.int64).min, np.maximum.accumulate(test_stop[order]))

@@ -12,7 +12,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -168,9 +168,10 @@ def spans(model: Model, todo: Iterable[Batch], threads: int = 0) -> Iterator[Ser
     run: _Run | None = None
     with limited(threads):
         for batch, values in _scored(detector, todo):
-            run = run or _Run(_stream(detector), batch.series, batch.first)
+            if run is None or run.ended:
+                step = run.step if run and run.series == batch.series else None
+                run = _Run(_stream(detector), batch.series, batch.first, step)
             yield run.push(batch, values)
-            run = None if batch.ends else run
 
 
 @dataclass
@@ -197,27 +198,35 @@ class _Counts:
 
 @dataclass
 class _Run:
-    """A gap-free run on its way through a stream, and the times of the bars in it."""
+    """A gap-free run on its way through a stream, and the times of the bars in it.
+
+    ``step`` is the shortest time between two bars of the series so far: so long after a run's last
+    bar no other has opened.
+    """
 
     stream: Stream
     series: str
     first: int
-    step: np.timedelta64 = field(default_factory=lambda: np.timedelta64(1, "ns"))
-    _from: int = 0  # bar of the first of the times that are kept
+    step: np.timedelta64 | None
+    ended: bool = False
+    _kept: int = 0  # bar of the first of the times that are kept
     _time: NDArray[np.datetime64] | None = None
 
     def push(self, batch: Batch, values: Scores) -> SeriesSpans:
         """Take the scores of the next bars."""
         found = self.stream.push(values, ends=batch.ends)
+        self.ended = batch.ends
         if batch.time is None:
             return SeriesSpans(self.series, self.first, found, None, None)
-        known = [batch.time] if self._time is None else [self._time, batch.time]
-        time = np.concatenate(known)
-        if batch.ends:  # at most the shortest step later: before whatever comes after the gap
-            step = np.diff(time).min() if len(time) > 1 else self.step
-            time = np.append(time, time[-1] + step)
-        edges = (time[x - self._from] for x in (found.start, found.stop))
-        self._time, self._from = time[self.stream.settled - self._from :], self.stream.settled
+        time = batch.time if self._time is None else np.concatenate([self._time, batch.time])
+        if len(time) > 1:
+            step = np.diff(time).min()
+            self.step = step if self.step is None else min(step, self.step)
+        end = time[-1] + (np.timedelta64(1, "ns") if self.step is None else self.step)
+        known = np.append(time, end)  # (n + 1,) no span stops there unless the run does
+        edges = [known[x - self._kept] for x in (found.start, found.stop)]
+        first = min(self.stream.settled, self._kept + len(time) - 1)
+        self._time, self._kept = time[first - self._kept :], first
         return SeriesSpans(self.series, self.first, found, *edges)
 
 

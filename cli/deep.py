@@ -22,10 +22,14 @@ def cli() -> None:
     """
 
 
-for _command in (train.train, train.evaluate, detect.detect):
+for _command in (train.train, train.evaluate, detect.detect, detect.export):
     cli.add_command(_command)
 
 
 def main() -> None:
     """Run the command."""
     group.run(cli)
+
+
+if __name__ == "__main__":
+    main()

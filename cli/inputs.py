@@ -65,18 +65,57 @@ def refuse_existing(path: Path) -> None:
 
 
 def open_run(
-    out: Path, given: dict[str, Any], program: str = "proxytools"
+    out: Path, given: dict[str, Any], program: str = "proxytools", **facts: Any
 ) -> AbstractContextManager[RunDir]:
-    """Open a run for writing, with the resolved settings in its record."""
-    from proxytools import io, rundir
+    """Open a run for writing, with the resolved settings in its record; ``facts`` go there too."""
+    from proxytools import rundir
 
-    files = [given[n] for n in ("data", "spans", "labelled", "unlabelled") if given.get(n)]
     return rundir.create(
         out,
         command=[program, *sys.argv[1:]],
         config={k: str(v) if isinstance(v, Path) else v for k, v in given.items()},
         seed=given["seed"],
-        inputs={str(path): io.sha256(path) for path in files},
+        inputs=_hashes(given),
         device=given.get("device", "cpu"),
         threads=given["threads"],
+        **facts,
     )
+
+
+def reopen_run(path: Path, given: dict[str, Any], processes: int) -> AbstractContextManager[RunDir]:
+    """Open an interrupted run, if its input files are what they were."""
+    from proxytools import resuming
+
+    return resuming.resume(path, inputs=_hashes(given), processes=processes)
+
+
+def _hashes(given: dict[str, Any]) -> dict[str, str]:
+    from proxytools import io
+
+    files = [given[n] for n in ("data", "spans", "labelled", "unlabelled") if given.get(n)]
+    return {str(path): io.sha256(path) for path in files}
+
+
+def as_begun(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of the run that ``--resume`` names, which no other may contradict."""
+    from proxytools import resuming
+    from proxytools.errors import InputError
+
+    context, path = click.get_current_context(), given["resume"]
+    own = {"resume", "quiet", "as_json"}
+    for option in context.command.params:
+        name = option.name or ""
+        source = context.get_parameter_source(name)
+        if name not in own and source is click.core.ParameterSource.COMMANDLINE:
+            raise InputError(
+                option.opts[0],
+                got="an option beside --resume",
+                expected="those of the run that is resumed",
+                fix="Leave it out",
+            )
+    record = resuming.interrupted(path).read_json("run.json")
+    begun = {
+        option.name: option.type_cast_value(context, record["config"].get(option.name))
+        for option in context.command.params
+    }
+    return {**begun, "out": path, **{name: given[name] for name in own}}

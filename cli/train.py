@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from cli import inputs, options, show
 if TYPE_CHECKING:
     from deep.train import Observer
     from deep.training import Epoch, Training
+    from proxytools.rundir import RunDir
 
 device = click.option(
     "--device",
@@ -37,6 +39,11 @@ device = click.option(
 )
 @click.option("--embargo", default="0", help="Time kept free after windows of --folds, as 2h.")
 @options.out
+@click.option(
+    "--resume",
+    type=options.PATH,
+    help="Go on with a run that was interrupted, to the same end; its options are those of then.",
+)
 @options.seed
 @options.threads
 @options.as_json
@@ -46,34 +53,50 @@ def train(**given: Any) -> None:
     """Train the span detector on all labelled windows and save it.
 
     Without --folds the metrics are those of inner folds, which chose stopping and decoding.
+    torchrun lets several processes train together, each on a GPU of its own.
 
     \b
     deep train --data windows.parquet --out runs/a
     deep train --data windows.parquet --folds 5 --json
+    deep train --resume runs/a
+    torchrun --nproc-per-node 2 -m cli.deep train --data windows.parquet --device cuda
     """
+    from deep import parallel
+
+    with parallel.together():
+        _train(inputs.as_begun(given) if given["resume"] else given)
+
+
+def _train(given: dict[str, Any]) -> None:
     from dataclasses import replace
 
-    from deep import jobs
+    from deep import jobs, parallel
     from deep.detector import SpanDetector
-    from deep.device import resolve
+    from deep.device import cpu_threads, resolve
+    from deep.kept import Kept
     from deep.presets import preset
+    from proxytools.rundir import UNFINISHED
 
+    given["threads"] = given["threads"] or cpu_threads()
     chosen = {name: given[name] for name in ("features", "epochs", "members") if given[name]}
     settings = replace(preset(given["preset"]), **chosen)
     resolve(given["device"])
     data = inputs.read(given)
     out = inputs.out(given)
-    with inputs.open_run(out, given, "deep") as run, _watch(settings.members, given) as watch:
+    with _run_of(out, given) as run, _watch(settings.members, given) as watch:
         detector = SpanDetector(
             settings,
             seed=given["seed"],
             device=given["device"],
             threads=given["threads"],
             observer=watch,
+            kept=Kept(run / UNFINISHED),
         )
         metrics = jobs.train(
             run, detector, data, n_folds=given["folds"] or 0, embargo=given["embargo"]
         )
+    if parallel.rank() > 0:
+        return
     if given["as_json"]:
         show.as_json({**metrics, "run": str(out)})
     else:
@@ -108,16 +131,44 @@ def evaluate(run: Path, **given: Any) -> None:
 
 
 @contextmanager
+def _run_of(out: Path, given: dict[str, Any]) -> Iterator[RunDir]:
+    """Open the run to write, and say how to go on with it where it is interrupted."""
+    from deep import parallel
+    from proxytools import rundir
+    from proxytools.errors import ProxytoolsError
+
+    if parallel.rank() > 0:
+        with rundir.scratch() as run:
+            yield run
+        return
+    n = parallel.world()
+    if given["resume"]:
+        writing = inputs.reopen_run(out, given, processes=n)
+    else:
+        writing = inputs.open_run(out, given, "deep", processes=n, resumable=True)
+    with writing as run:
+        try:
+            yield run
+        except BaseException as error:
+            if not isinstance(error, ProxytoolsError):
+                program = "deep" if n == 1 else f"torchrun --nproc-per-node {n} -m cli.deep"
+                resume = f"{program} train --resume {shlex.quote(str(out))}"
+                show.note(f"Interrupted; continue with: {resume}")
+            raise
+
+
+@contextmanager
 def _watch(members: int, given: dict[str, Any]) -> Iterator[Observer | None]:
     """Show passes as they end: which training, its loss and held-out figure, the time left."""
     from rich.console import Console
     from rich.progress import Progress
 
+    from deep import parallel
     from deep.detector import INNER_FOLDS
     from deep.train import Observer
 
     console = Console(stderr=True)
-    if given["quiet"] or not console.is_terminal:
+    if given["quiet"] or parallel.rank() > 0 or not console.is_terminal:
         yield None
         return
     trainings = INNER_FOLDS + members
@@ -126,9 +177,10 @@ def _watch(members: int, given: dict[str, Any]) -> Iterator[Observer | None]:
         runs: list[str] = []
 
         class Shown(Observer):
+            def start(self, run: str, *training: Any) -> None:
+                runs.append(run)
+
             def epoch(self, done: Epoch, training: Training) -> None:
-                if done.epoch == 1:
-                    runs.append(done.run)
                 share = len(runs) - 1 + done.epoch / done.epochs
                 held_out = "" if done.held_out is None else f", held out {done.held_out:.3f}"
                 text = f"{done.run}: loss {done.loss:.3f}{held_out}"

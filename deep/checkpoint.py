@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import json
 import math
-import pickle
-import struct
 from dataclasses import asdict, fields
-from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
-from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from deep import archive
 from deep.detector import SpanDetector
 from deep.device import resolve
 from deep.fitting import n_types
@@ -39,19 +36,6 @@ FORMAT = 1
 WEIGHTS, METADATA = "best_model.pt", "metadata.json"
 MOST_BARS = 10**6  # of a window, and so of any reach
 LARGEST = 1e6  # of a weight: no training comes near, and scores stay numbers
-_UNREADABLE = (
-    pickle.UnpicklingError,
-    BadZipFile,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    EOFError,
-    OSError,
-    struct.error,
-)
 
 
 def model_of(detector: SpanDetector, data: Any, own: Any) -> Model:
@@ -137,16 +121,13 @@ def _ensemble(path: Path, settings: Settings, record: dict[str, Any]) -> Ensembl
     members = [SpanModel(n_features, settings, flat, 0.0, types) for _ in range(settings.members)]
     ensemble = Ensemble(members).eval()
     try:
-        if not is_zipfile(path):  # else torch would try its older formats
-            raise ValueError("no archive of tensors")
-        weights = torch.load(BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
+        weights = archive.read(path)
         _check_weights(weights, ensemble.state_dict())
         ensemble.load_state_dict(weights)
-    except _UNREADABLE as error:
-        reason = str(error).strip().splitlines()
+    except archive.DAMAGED as error:
         raise InputError(
             str(path),
-            got=f"damaged weights ({reason[0][:120]})" if reason else "damaged weights",
+            got=f"damaged weights ({archive.reason(error)})",
             expected="the weights that metadata.json describes",
             fix="Train again",
         ) from None

@@ -14,6 +14,7 @@ from torch import Tensor
 from deep.augment import children, children_of
 from deep.device import limited, resolve
 from deep.fitting import Fitting
+from deep.kept import Kept
 from deep.presets import PRESETS, Settings
 from deep.soft import level_spans
 from deep.train import Observer
@@ -44,8 +45,12 @@ class SpanDetector(BaseEstimator):
     device : {"cpu", "cuda", "auto"}
     threads : int
         Of the CPU; 0 leaves them as they are.
+    force : bool
+        Whether to pre-train on soft labels of a proxy that does not pass the gate.
     observer : Observer, optional
         Looks on at every training: shows progress, collects diagnostics.
+    kept : Kept, optional
+        Where trainings go on from, if they were interrupted.
 
     Attributes
     ----------
@@ -58,6 +63,8 @@ class SpanDetector(BaseEstimator):
     held_out_ : dict
         Bar and span metrics of the inner held-out windows. The number of passes and the reader were
         chosen on them, so expect a little less of other windows. Empty without marks.
+    warnings_ : list of str
+        What to mind, a sentence each.
 
     Examples
     --------
@@ -79,7 +86,9 @@ class SpanDetector(BaseEstimator):
         seed: int = 0,
         device: str = "cpu",
         threads: int = 0,
+        force: bool = False,
         observer: Observer | None = None,
+        kept: Kept | None = None,
     ) -> None:
         self.settings = settings
         self.name = name
@@ -87,31 +96,47 @@ class SpanDetector(BaseEstimator):
         self.seed = seed
         self.device = device
         self.threads = threads
+        self.force = force
         self.observer = observer
+        self.kept = kept
 
     @property
     def feature_set(self) -> str:
         """The features it reads, a name in `proxytools.features.SETS`."""
         return self.settings.features
 
+    @property
+    def uses_unlabelled(self) -> bool:
+        """Whether it learns from unlabelled windows too: in pre-training."""
+        return self.settings.pretrain != "none"
+
     def fit(self, features: FeatureSet, data: SpanDataset, target: Float | None = None) -> Self:
         """Learn from the labelled windows, or from ``target`` (N, T) in [0, 1] on all windows.
+
+        Unlabelled ones are learnt from in pre-training alone.
 
         Raises
         ------
         InputError
-            There is no labelled window, no bar of either class, a target outside [0, 1], or fewer
-            than two groups.
+            There is no labelled window, no bar of either class, a target outside [0, 1], fewer
+            than two groups, or a target where a proxy's soft labels are to come before the marks.
+        GateError
+            That proxy does not pass the gate.
         DeviceError
             The device is not there.
         """
         device = resolve(self.device)
         self.feature_names_ = features.names
+        ahead = self.settings.pretrain
         if target is None:
-            seen = np.flatnonzero(data.labelled)
-            features, data = features.take(seen), data.take(seen)
+            others = np.flatnonzero(~data.labelled & self.uses_unlabelled)
+            chosen = np.append(np.flatnonzero(data.labelled), others)
+            features, data = features.take(chosen), data.take(chosen)
+        elif ahead == "proxies":
+            raise InputError("pretrain", got="a target beside proxies", expected="marks")
+        learnt = np.ones(len(data), bool) if target is not None else data.labelled
         y = np.asarray(data.mask if target is None else target, np.float32)
-        check_target(y, features.values.shape[:2])
+        check_target(y[learnt], features.values[learnt].shape[:2])
         if self.settings.slide:
             cut = self.settings.child_bars, self.settings.slide
             data, y = children(data, *cut), children_of(y, *cut)
@@ -127,6 +152,7 @@ class SpanDetector(BaseEstimator):
                 device=device,
                 seed=self.seed,
                 observer=self.observer or Observer(),
+                kept=self.kept or Kept(),
             )
             self.ensemble_ = fitting.members(fitting.cross_fit(self.inner_folds))
         self.l_max_, self.reader_ = fitting.l_max, fitting.reader

@@ -9,6 +9,7 @@ import numba
 import numpy as np
 import torch
 
+from deep import parallel
 from proxytools.errors import DeviceError, InputError
 
 DEVICES = ("cpu", "cuda", "auto")
@@ -37,7 +38,19 @@ def resolve(device: str) -> torch.device:
             fix="Use --device cpu",
         )
     cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    if cuda and parallel.local_rank() >= torch.cuda.device_count():
+        raise DeviceError(
+            "device cuda for deep",
+            got=f"{torch.cuda.device_count()} devices",
+            expected="one for each process",
+            fix="Start fewer by torchrun --nproc-per-node, or use --device cpu",
+        )
     return torch.device("cuda" if cuda else "cpu")
+
+
+def cpu_threads() -> int:
+    """Return the number of CPU threads in use where none is asked for."""
+    return torch.get_num_threads()
 
 
 @contextmanager

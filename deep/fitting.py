@@ -12,19 +12,21 @@ from numpy.typing import NDArray
 
 from deep import augment
 from deep.device import seeded
+from deep.kept import Kept
 from deep.losses import Objective
 from deep.model import LEAST_TYPES, Ensemble, SpanModel
 from deep.presets import Settings
+from deep.pretrain import Pretraining
 from deep.reading import BarReader, MatchReader, Reader
 from deep.soft import prior_of
 from deep.train import Observer, train
 from deep.training import Epoch, Training
-from proxytools import features as feature_sets
 from proxytools import splits
 from proxytools.metrics.bar import bar_metrics
 from proxytools.metrics.span import span_metrics
 from proxytools.types import FeatureSet, Int, SpanDataset, Spans
 
+AHEAD = 1  # marks the random stream of a training's pre-training
 FIRST_MEMBER = 1000  # random stream of the first member; those of inner folds come before
 
 
@@ -44,6 +46,10 @@ class Fitting:
     seed : int
     observer : Observer
         Looks on at every training.
+    kept : Kept
+        Where trainings go on from, if they were interrupted.
+    pretraining : Pretraining, optional
+        What every training starts from.
 
     Attributes
     ----------
@@ -64,25 +70,22 @@ class Fitting:
         device: torch.device,
         seed: int,
         observer: Observer,
+        kept: Kept,
+        pretraining: Pretraining | None = None,
     ) -> None:
         self.settings, self.data, self.device = settings, data, device
-        self.seed, self.observer = seed, observer
+        self.seed, self.observer, self.kept = seed, observer, kept
+        self.pretraining = pretraining
         self.l_max = max(int(spans.length.max(initial=1)) for spans in levels)
         self.history: list[Epoch] = []
         self.held_out: dict[str, Any] = {}
-        ways, values = list[bool](), []
-        for bars, backwards in augment.variants(data.windows.ohlc, settings, seed):
-            first = not ways
-            own = features if first else feature_sets.compute(bars, features.names)
-            values.append(own.values)  # (N, T, F)
-            ways.append(backwards)
-        self.n_variants = len(ways)
-        target = np.concatenate([target[:, ::-1] if back else target for back in ways])
+        values, ways = augment.varied(features, data.windows.ohlc, settings, seed)
+        self.n_variants, self.target = len(ways), augment.turned(target, ways)
         self.levels = levels = [augment.repeated(spans, data.n_bars, ways) for spans in levels]
-        self.values = torch.from_numpy(np.concatenate(values)).to(device)  # (V * N, T, F)
+        self.values = torch.from_numpy(values).to(device)  # (V * N, T, F)
         self.n_types = n_types(data.classes)
         self.objective = Objective.of(
-            settings, levels, target, l_max=self.l_max, none=self.n_types - 1, device=device
+            settings, levels, self.target, none=self.n_types - 1, device=device
         )
         self.reader: Reader
         if settings.head == "segmental":
@@ -123,23 +126,35 @@ class Fitting:
         self, windows: Int, stream: int, run: str, held: Int | None = None, epochs: int = 0
     ) -> tuple[SpanModel, list[Epoch]]:
         settings = replace(self.settings, epochs=epochs or self.settings.epochs)
-        windows = np.concatenate([windows + k * len(self.data) for k in range(self.n_variants)])
-        learnt = torch.from_numpy(windows).to(self.device)
+        places = np.concatenate([windows + k * len(self.data) for k in range(self.n_variants)])
+        learnt = torch.from_numpy(places).to(self.device)
+        tested = None if held is None else torch.from_numpy(held).to(self.device)
         with seeded((self.seed, stream), self.device):
-            start = prior_of(self.levels, windows, self.data.n_bars, self.l_max)
+            start = prior_of(self.levels, places, self.data.n_bars, self.l_max)
             model = SpanModel(self.values.shape[2], settings, *start, self.n_types)
             model.to(self.device)
             if settings.standardise:
                 model.standardise(self.values[learnt])
+            if self.pretraining is not None:
+                self.history += self.pretraining.on(windows, held).train(
+                    model,
+                    (self.seed, stream, AHEAD),
+                    f"{run}, pre-training",
+                    observer=self.observer,
+                    kept=self.kept,
+                )
             training = Training(model, settings)
+            basis = self.values, self.levels, self.target, learnt, tested
+            keep = self.kept.going_on(training, self.observer, *basis)
             best = train(
                 training,
                 self.objective,
                 self.values,
                 learnt,
-                held=None if held is None else torch.from_numpy(held).to(self.device),
+                held=tested,
                 run=run,
                 observer=self.observer,
+                keep=keep,
             )
         self.history += training.history
         return best, training.history

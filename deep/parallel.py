@@ -6,9 +6,53 @@ DistributedDataParallel averages their gradients. In a single process nothing he
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+
+from proxytools.errors import ProxytoolsError
+
+Value = TypeVar("Value")
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Train with the other processes that torchrun started, if it did; each on a GPU of its own.
+
+    When one fails, all end: the first says why, the others follow with its exit code.
+    """
+    if not distributed.is_torchelastic_launched():
+        yield
+        return
+    from torch.distributed.rendezvous import rendezvous
+
+    n_devices = torch.cuda.device_count()
+    if n_devices:
+        torch.cuda.set_device(local_rank() % n_devices)
+    store, own, n = next(iter(rendezvous("env://")))
+    backend = "cpu:gloo,cuda:nccl" if n_devices else "gloo"
+    distributed.init_process_group(backend, store=store, rank=own, world_size=n)
+    try:
+        yield
+    except (ProxytoolsError, OSError, RuntimeError, KeyboardInterrupt) as error:
+        if _failed_before(store):
+            raise SystemExit(getattr(error, "exit_code", 1)) from None
+        raise
+    finally:
+        distributed.destroy_process_group()
+
+
+def _failed_before(store: Any) -> bool:
+    """Whether another process has failed before this one."""
+    try:
+        return bool(store.add("failed", 1) > 1)
+    except RuntimeError:  # torchrun has gone, and the store with it
+        return True
 
 
 def world() -> int:
@@ -21,19 +65,32 @@ def rank() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
-def wrapped(model: nn.Module) -> nn.Module:
-    """Let the model start as in the first process and average its gradients over all.
+def local_rank() -> int:
+    """Return the number of this process among those on this machine, which is that of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
-    Random streams part from here, so that no two processes drop the same units.
-    """
+
+def wrapped(model: nn.Module) -> nn.Module:
+    """Let the model start as in the first process, and average its gradients over all."""
     if world() == 1:
         return model
-    torch.manual_seed(torch.initial_seed() + rank())
-    return DistributedDataParallel(model)
+    return DistributedDataParallel(model, broadcast_buffers=False)
+
+
+def streams() -> torch.Generator:
+    """Start the random streams of a training: torch's own, and the one returned.
+
+    Torch's parts here, so that no two processes drop the same units; the other is common to all,
+    so that they shuffle alike.
+    """
+    seed = agreed(torch.initial_seed())
+    if world() > 1:
+        torch.manual_seed(seed + rank())
+    return torch.Generator().manual_seed(seed)
 
 
 def part(batch: Tensor) -> Tensor:
-    """Windows of a batch (n,) that this process takes."""
+    """Windows of a batch (n,) that this process takes; may be none."""
     return batch.tensor_split(world())[rank()]
 
 
@@ -49,10 +106,19 @@ def summed(values: Tensor) -> Tensor:
     return values
 
 
-def agreed(value: float) -> float:
+def agreed(value: Value) -> Value:
     """Take the value of the first process, so that all decide alike."""
     if world() == 1:
         return value
-    held = torch.tensor([value], dtype=torch.float64)
-    distributed.broadcast(held, 0)
-    return float(held)
+    held = [value]
+    distributed.broadcast_object_list(held, 0)
+    return held[0]
+
+
+def gathered(value: Tensor) -> list[Tensor]:
+    """Values of all processes, of one shape, on the CPU."""
+    if world() == 1:
+        return [value]
+    values = [torch.empty_like(value) for _ in range(world())]
+    distributed.all_gather(values, value)
+    return values

@@ -37,6 +37,15 @@ class Observer:
     def epoch(self, done: Epoch, training: Training) -> None:
         """Look at what a pass gave."""
 
+    def pretraining(self, done: Epoch) -> None:
+        """Look at what a pass of pre-training gave."""
+
+    def state_dict(self) -> Any:
+        """Return everything it has gathered so far, as tensors and plain values."""
+
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from there: the training that starts next is one that was interrupted."""
+
 
 class Observers(Observer):
     """Several that look on together."""
@@ -63,6 +72,20 @@ class Observers(Observer):
         """Tell all of them."""
         for observer in self.observers:
             observer.epoch(done, training)
+
+    def pretraining(self, done: Epoch) -> None:
+        """Tell all of them."""
+        for observer in self.observers:
+            observer.pretraining(done)
+
+    def state_dict(self) -> list[Any]:
+        """Return what each has gathered."""
+        return [observer.state_dict() for observer in self.observers]
+
+    def load_state_dict(self, state: list[Any]) -> None:
+        """Let each go on."""
+        for observer, own in zip(self.observers, state, strict=True):
+            observer.load_state_dict(own)
 
 
 def train(

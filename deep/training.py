@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from deep import parallel
 from deep.model import SpanModel
 from deep.presets import Settings
 
@@ -45,8 +46,8 @@ class Epoch:
 class Training:
     """Weights, their average, the best of it, the optimiser, and what has been seen so far.
 
-    Its random stream is torch's own (dropout) and one for the order of windows, so that processes
-    which share a batch shuffle alike.
+    Its random streams are torch's own (dropout) and one for the order of windows, which processes
+    that train together share.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ class Training:
         self.averaged = copy.deepcopy(model).requires_grad_(False).eval()
         self.best = copy.deepcopy(self.averaged)
         self.optimizer = torch.optim.AdamW(_groups(model, settings), lr=settings.learning_rate)
-        self.order = torch.Generator().manual_seed(torch.initial_seed())
+        self.order = parallel.streams()
         self.history: list[Epoch] = []
         self.steps = 0
 
@@ -98,13 +99,15 @@ class Training:
             self.best.load_state_dict(self.averaged.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything, as tensors and plain values."""
+        """Return everything, as tensors and plain values; all processes have to ask at once."""
         device = next(self.model.parameters()).device
         return {
             **{name: getattr(self, name).state_dict() for name in _STATEFUL},
             "order": self.order.get_state(),
-            "random": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+            "random": parallel.gathered(torch.get_rng_state()),
+            "cuda": parallel.gathered(torch.cuda.get_rng_state(device))
+            if device.type == "cuda"
+            else None,
             "history": [asdict(epoch) for epoch in self.history],
             "steps": self.steps,
         }
@@ -114,9 +117,10 @@ class Training:
         for name in _STATEFUL:
             getattr(self, name).load_state_dict(state[name])
         self.order.set_state(state["order"])
-        torch.set_rng_state(state["random"])
+        torch.set_rng_state(state["random"][parallel.rank()])
         if state["cuda"] is not None:
-            torch.cuda.set_rng_state(state["cuda"], next(self.model.parameters()).device)
+            device = next(self.model.parameters()).device
+            torch.cuda.set_rng_state(state["cuda"][parallel.rank()], device)
         self.history = [Epoch(**epoch) for epoch in state["history"]]
         self.steps = state["steps"]
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import difflib
-import fcntl
 import json
 import os
 import platform
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from proxytools.errors import InputError
+from proxytools.errors import InputError, ProxytoolsError
+from proxytools.lock import clear, held
 
 FORMAT = 1
+UNFINISHED = "unfinished"
+"""Folder of a resumable run for what it needs to go on; a finished run has none."""
 _LIBRARIES = (
     "lightgbm",
     "numba",
@@ -66,11 +69,15 @@ def create(
     inputs: Mapping[str, str],
     device: str = "cpu",
     threads: int = 0,
+    processes: int = 1,
+    resumable: bool = False,
 ) -> Iterator[RunDir]:
     """Write a run directory that appears under its name only when the block ends well.
 
     Until then everything lies in a hidden sibling, which an exception (Ctrl-C included) removes;
-    one that a killed process left behind is removed by the next run of that name.
+    one that a killed process left behind is removed by the next run of that name. A resumable run
+    is left by both for `proxytools.resuming`, unless the exception is a refusal of this project:
+    then there was nothing to begin with.
 
     Parameters
     ----------
@@ -82,11 +89,16 @@ def create(
         The resolved settings, JSON-able.
     inputs : mapping
         File name to SHA-256.
+    device, threads, processes : str and int
+        What it is computed on.
+    resumable : bool
+        Whether the run gets a folder `UNFINISHED` for what it needs to go on.
 
     Raises
     ------
     InputError
-        ``path`` exists, or another process is writing it.
+        ``path`` exists, another process is writing it, or a resumable run of that name was
+        interrupted.
 
     Examples
     --------
@@ -101,18 +113,51 @@ def create(
     """
     path = path.absolute()
     _refuse_existing(path)
-    partial = path.parent / f".{path.name}.partial"
+    partial = partial_of(path)
     with held(partial):
+        _refuse_interrupted(path)
         try:
             _refuse_existing(path)  # it may have been finished since
             clear(partial)
             run = RunDir(partial)
-            run.write_json("run.json", _record(command, config, seed, inputs, device, threads))
+            facts = {"device": device, "threads": threads or os.cpu_count(), "processes": processes}
+            run.write_json("run.json", _record(command, config, seed, inputs, facts))
+            if resumable:
+                (run / UNFINISHED).mkdir()
             yield run
-            os.rename(partial, path)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
+            finish(partial, path)
+        except BaseException as error:
+            if not resumable or isinstance(error, ProxytoolsError):
+                shutil.rmtree(partial, ignore_errors=True)
             raise
+
+
+@contextmanager
+def scratch() -> Iterator[RunDir]:
+    """Write into a directory that is thrown away, as a process does that only helps another."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield RunDir(Path(folder))
+
+
+def partial_of(path: Path) -> Path:
+    """Return where a run lies until it is finished."""
+    return path.parent / f".{path.name}.partial"
+
+
+def finish(partial: Path, path: Path) -> None:
+    """Let a run appear; what it needed to go on goes last, so that a kill never costs it."""
+    _flush(partial)
+    os.rename(partial, path)
+    if (path / UNFINISHED).exists():
+        shutil.rmtree(path / UNFINISHED)
+
+
+def _flush(folder: Path) -> None:
+    """Have the disk hold what was written, before a name says that it does."""
+    for path in folder.iterdir():
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
 
 
 def _refuse_existing(path: Path) -> None:
@@ -125,59 +170,16 @@ def _refuse_existing(path: Path) -> None:
         )
 
 
-@contextmanager
-def held(directory: Path) -> Iterator[None]:
-    """Hold a directory of unfinished output, made where it is missing, against other processes.
-
-    Its parents are made as well, and those that stayed empty are removed at the end.
-
-    Raises
-    ------
-    InputError
-        Another process holds it.
-    """
-    made = [parent for parent in directory.parents if not parent.exists()]  # innermost first
-    handle = _lock(directory)
-    if handle is None:
+def _refuse_interrupted(path: Path) -> None:
+    """Never throw away the work of hours."""
+    partial = partial_of(path)
+    if (partial / UNFINISHED).is_dir():
         raise InputError(
-            str(directory),
-            got="output that another process is writing",
-            expected="a name of its own for each run",
-            fix="Choose another --out",
+            str(path),
+            got="a run that was interrupted",
+            expected="a new run directory",
+            fix=f"Continue with --resume {path}, or remove {partial} to discard it",
         )
-    try:
-        yield
-    finally:
-        os.close(handle)
-        for parent in made:
-            with suppress(OSError):  # it holds something
-                parent.rmdir()
-
-
-def _lock(directory: Path) -> int | None:
-    """Return a handle that holds the lock, or nothing where another process is faster.
-
-    Its last holder may rename or remove the directory between any two of these steps.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        handle = os.open(directory, os.O_RDONLY)
-    except (FileExistsError, FileNotFoundError):
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.stat(directory), os.fstat(handle)):
-            return handle
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    os.close(handle)
-    return None
-
-
-def clear(directory: Path) -> None:
-    """Remove what a killed process left behind, keeping the directory itself."""
-    for child in directory.iterdir():
-        shutil.rmtree(child) if child.is_dir() else child.unlink()
 
 
 def _record(
@@ -185,8 +187,7 @@ def _record(
     config: Mapping[str, Any],
     seed: int,
     inputs: Mapping[str, str],
-    device: str,
-    threads: int,
+    facts: Mapping[str, Any],
 ) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -194,12 +195,16 @@ def _record(
         "config": dict(config),
         "seed": seed,
         "inputs": dict(inputs),
-        "device": device,
-        "threads": threads or os.cpu_count(),
+        **facts,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in _LIBRARIES},
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that figures depend on."""
+    return {name: version(name) for name in _LIBRARIES}
 
 
 def open_run(path: Path) -> RunDir:
@@ -221,16 +226,20 @@ def open_run(path: Path) -> RunDir:
             if near and not path.exists()
             else "Name a directory that `proxytools fit --out` wrote",
         )
-    record = _read_json(path / "run.json")
+    check_format(_read_json(path / "run.json"), path / "run.json")
+    return RunDir(path)
+
+
+def check_format(record: Any, where: Path) -> None:
+    """Refuse a record of a format that this version does not know."""
     found = record.get("format") if isinstance(record, dict) else None
     if type(found) is not int or not 1 <= found <= FORMAT:
         raise InputError(
-            f"{path / 'run.json'}, format",
+            f"{where}, format",
             got=repr(found),
             expected=f"a format up to {FORMAT}",
             fix="Update proxytools, or fit again",
         )
-    return RunDir(path)
 
 
 def _read_json(path: Path) -> Any:

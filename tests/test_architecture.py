@@ -12,6 +12,7 @@ PACKAGES = ("proxytools", "deep", "cli")
 FLOORS = {
     "proxytools": 0,
     "proxytools.errors": 0,
+    "proxytools.lock": 1,
     "proxytools.types": 1,
     "proxytools.matching": 1.5,
     "proxytools.io": 2,
@@ -19,6 +20,7 @@ FLOORS = {
     "proxytools.splits": 2,
     "proxytools.decode": 2,
     "proxytools.rundir": 2,
+    "proxytools.resuming": 2.5,
     "proxytools.features": 2,
     "proxytools.metrics": 2,
     "proxytools.proxies": 3,

@@ -9,6 +9,7 @@ import torch
 from deep import augment
 from deep.detector import SpanDetector
 from deep.fitting import Fitting
+from deep.kept import Kept
 from deep.presets import Settings
 from deep.soft import level_spans
 from deep.train import Observer
@@ -118,6 +119,7 @@ def test_every_variant_is_learnt_from_with_its_own_target():
         device=CPU,
         seed=1,
         observer=Observer(),
+        kept=Kept(),
     )
     made = list(augment.variants(data.windows.ohlc, settings, 1))
     assert len(made) == fitting.n_variants == 8

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxytools import io, label, rundir, synthetic
+from proxytools import io, label, lock, synthetic
 from proxytools.errors import InputError
 from proxytools.evaluate import compute
 from proxytools.label import central, job
@@ -310,7 +310,7 @@ def test_an_existing_file_is_refused_and_kept(tmp_path):
 def test_a_second_job_of_the_name_is_refused(tmp_path):
     write_bars(tmp_path / "bars.parquet", {"es": [30]})
     with (
-        rundir.held(tmp_path / ".soft.parquet.parts"),
+        lock.held(tmp_path / ".soft.parquet.parts"),
         pytest.raises(InputError, match="another process"),
     ):
         label.label(model_of(naive.Bar()), tmp_path / "bars.parquet", tmp_path / "soft.parquet")

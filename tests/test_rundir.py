@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 import pytest
 
-from proxytools import rundir
+from proxytools import lock, rundir
 from proxytools.errors import InputError
 
 ABOUT = {
@@ -155,10 +155,10 @@ def test_a_lock_on_what_was_replaced_meanwhile_is_no_lock(tmp_path, monkeypatch)
     def late(handle, how):
         (tmp_path / ".a.partial").rmdir()
         (tmp_path / ".a.partial").mkdir()  # its last holder gave up, and another one came first
-        lock(handle, how)
+        flock(handle, how)
 
-    lock = rundir.fcntl.flock
-    monkeypatch.setattr(rundir.fcntl, "flock", late)
+    flock = lock.fcntl.flock
+    monkeypatch.setattr(lock.fcntl, "flock", late)
     with (
         pytest.raises(InputError, match="another process is writing"),
         rundir.create(tmp_path / "a", **ABOUT),

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from proxytools import features, io, rundir
+from proxytools import features, io, lock
 from proxytools.errors import InputError
 from proxytools.io.table import open_table
 from proxytools.label.central import Batch, batches
@@ -90,7 +90,7 @@ def label(
         "gap": gap,
     }
     parts = out.parent / f".{out.name}.parts"
-    with rundir.held(parts):
+    with lock.held(parts):
         try:
             _refuse_existing(out)  # it may have been finished since
             done = _resume(parts, json.dumps(job), known=fingerprint != "")
@@ -114,7 +114,7 @@ def _resume(parts: Path, job: str, *, known: bool) -> int:
     """Count the batches that an interrupted job of the same kind has finished."""
     record = parts / "job.json"
     if not known or not record.exists() or record.read_text() != job:
-        rundir.clear(parts)
+        lock.clear(parts)
         _write(record, lambda path: path.write_text(job))
     for unfinished in parts.glob("*.tmp"):
         unfinished.unlink()

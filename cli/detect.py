@@ -54,3 +54,27 @@ def detect(
     if as_json:
         show.as_json({"out": str(out), "model": model.proxy.name, **counts})
     show.note(f"Wrote {out}: {counts['spans']} spans in {counts['bars']} bars", quiet=quiet)
+
+
+@click.command()
+@click.argument("run", type=options.PATH)
+@click.option("--onnx", "out", type=options.PATH, required=True, help="New ONNX file.")
+@options.as_json
+@options.quiet
+@options.config
+def export(run: Path, out: Path, as_json: bool, quiet: bool, config: Path | None) -> None:
+    """Write the detector of RUN as ONNX: features in, scores out.
+
+    It is checked against torch in onnxruntime before it appears. Needs the extra onnx.
+
+    \b
+    deep export runs/a --onnx model.onnx
+    """
+    from deep import jobs
+    from deep.export import export
+
+    made = export(jobs.load_model(run), out)
+    if as_json:
+        show.as_json({"out": str(out), **made})
+    difference = made["max_abs_difference"]
+    show.note(f"Wrote {out}: differs from torch by {difference:.1g} at most", quiet=quiet)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import torch
 from click.testing import CliRunner
 
 from cli.deep import cli
-from deep import jobs, series
+from deep import jobs, presets, series
 from deep.matches import match_probability, spans_above
 from deep.reading import MatchReader
 from deep.segmental import SpanChain
@@ -18,7 +19,7 @@ from proxytools import features, io, synthetic
 
 T = 40
 HEADS = ("segmental", "mask")
-SMALL = ("--features", "causal", "--threads", "1", "--quiet", "--members", "1", "--epochs", "2")
+SMALL = ("--features", "causal", "--threads", "1", "--quiet")
 
 
 def call(*words, expect=0):
@@ -35,9 +36,11 @@ def runs(tmp_path_factory):
     io.write(folder / "windows.parquet", data)
     for head, preset in zip(HEADS, ("segmental", "single"), strict=True):
         out = folder / head
-        call(
-            "train", "--data", folder / "windows.parquet", "--preset", preset, "--out", out, *SMALL
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            small = replace(presets.PRESETS[preset], hidden=4, members=1, epochs=2)
+            patch.setitem(presets.PRESETS, preset, small)
+            words = ("--data", folder / "windows.parquet", "--preset", preset, "--out", out)
+            call("train", *words, *SMALL)
         record = json.loads((out / "metadata.json").read_text())
         reader = record["reader"]
         if head == "segmental":
@@ -96,8 +99,7 @@ def whole(run, ohlc):
     if not isinstance(reader, MatchReader):
         prob = torch.sigmoid(torch.from_numpy(stitched[:, 0]) - np.log(reader.positive_weight))
         return reader.decoder.spans(prob.numpy()[None])
-    e, a, b = torch.from_numpy(stitched).T
-    chain = SpanChain(e[None], a[None], b[None], proxy.ensemble_.length())
+    whole = chain(torch.from_numpy(stitched)[None], proxy.ensemble_.length())
     match = match_probability(chain.span_probabilities(reader.longest).numpy())
     return spans_above(match, reader.threshold)
 

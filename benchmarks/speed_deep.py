@@ -38,9 +38,7 @@ class Job:
         self.values = torch.from_numpy(values).to(self.device)  # (N, T, F)
         self.l_max = int(data.spans.length.max())
         self.start = prior_of([data.spans], np.arange(n_windows), data.n_bars, self.l_max)
-        self.objective = Objective.of(
-            settings, [data.spans], mask, l_max=self.l_max, none=2, device=self.device
-        )
+        self.objective = Objective.of(settings, [data.spans], mask, none=2, device=self.device)
         self.everything = torch.arange(n_windows, device=self.device)
 
     def model(self) -> SpanModel:

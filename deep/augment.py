@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deep.presets import Settings
+from proxytools import features as feature_sets
 from proxytools.errors import InputError
-from proxytools.types import Int, SpanDataset, Spans
+from proxytools.types import FeatureSet, Int, SpanDataset, Spans
 
 OHLC = NDArray[np.float64]
 
@@ -39,6 +40,23 @@ def variants(ohlc: OHLC, settings: Settings, seed: int) -> Iterator[tuple[OHLC, 
         if wanted:
             made += [(change(bars), before != turns) for bars, before in made]
     yield from made
+
+
+def varied(
+    features: FeatureSet, ohlc: OHLC, settings: Settings, seed: int
+) -> tuple[NDArray[np.float32], list[bool]]:
+    """(V * N, T, F) features of windows and then of every variant, and which are backwards."""
+    ways, values = list[bool](), []
+    for bars, back in variants(ohlc, settings, seed):
+        own = feature_sets.compute(bars, features.names) if ways else features
+        values.append(own.values)  # (N, T, F)
+        ways.append(back)
+    return np.concatenate(values), ways
+
+
+def turned(target: NDArray[np.float32], ways: Sequence[bool]) -> NDArray[np.float32]:
+    """(V * N, T) one number a bar of as many variants of the same windows, true for backwards."""
+    return np.concatenate([target[:, ::-1] if back else target for back in ways])
 
 
 def upside_down(ohlc: OHLC) -> OHLC:

@@ -42,8 +42,8 @@ def candidates(
 
     Parameters
     ----------
-    scores : (T, 3) float32
-        Of a bar inside a span, of a span's first bar and of its last.
+    scores : (T, 3 D) float32
+        Of a bar inside a span, of a span's first bar and of its last, for each direction.
     length : LengthScores
         On the CPU.
     longest : int
@@ -63,14 +63,14 @@ def candidates(
     (array([2, 1, 2]), array([5, 5, 6]), array([0.99, 0.98, 0.98]))
     """
     n_bars, longest = len(scores), min(longest, len(scores))
-    e, a, b = torch.from_numpy(scores).T  # (T,) each
-    sums = compiled_sums(e[None], a[None], b[None], length)
+    e, a, b = np.ascontiguousarray(scores.reshape(n_bars, -1, 3).transpose(2, 1, 0))  # (D, T)
+    sums = compiled_sums(*(torch.from_numpy(x)[None] for x in (e, a, b)), length)
     left, right = sums.total[:, 0].numpy()  # (T+1,) each
-    prefix = np.concatenate([[0.0], np.cumsum(scores[:, 0], dtype=np.float64)])  # (T+1,)
-    opened = left[:-1] - prefix[:-1] - float(sums.log_z[0])  # (T,)
-    opened[1:] += scores[1:, 1]
-    closed = right[1:] + prefix[1:]  # (T,)
-    closed[:-1] += scores[:-1, 2]
+    prefix = np.pad(np.cumsum(e, axis=1, dtype=np.float64), ((0, 0), (1, 0)))  # (D, T+1)
+    opened = left[:-1] - prefix[:, :-1] - float(sums.log_z[0])  # (D, T)
+    opened[:, 1:] += a[:, 1:]
+    closed = right[1:] + prefix[:, 1:]  # (D, T)
+    closed[:, :-1] += b[:, :-1]
     rows = length_rows(length, n_bars)[:, :longest].numpy()  # (4, L)
     inside = 1 - outside(sums)[0].numpy()
     return Candidates(*_above(opened, closed, rows, inside, threshold))
@@ -81,7 +81,7 @@ def _above(
     opened: Array, closed: Array, rows: Array, inside: Array, threshold: float
 ) -> tuple[Int, Int, Array]:
     """Score the candidates around each likely centre; the place of a pair is its first bar."""
-    n_bars, longest = len(opened), rows.shape[1]
+    n_bars, longest = opened.shape[1], rows.shape[1]
     near = neighbours(longest)
     below = np.zeros((n_bars, longest + 1))  # of a start, the sum over shorter spans
     known = np.zeros(n_bars, np.bool_)
@@ -115,11 +115,12 @@ def _above(
 @numba.njit(cache=True, nogil=True)
 def _sum_spans(opened: Array, closed: Array, rows: Array, start: int, below: Array) -> None:
     """Fill below (L+1,): probability of the spans of up to k bars from a start on."""
-    n_bars = len(opened)
+    n_directions, n_bars = opened.shape
     for k in range(rows.shape[1]):
         stop, prob = start + k + 1, 0.0
         if stop <= n_bars:
             at_end = stop == n_bars
             row = (BOTH if at_end else LEFT) if start == 0 else (RIGHT if at_end else INNER)
-            prob = np.exp(opened[start] + closed[stop - 1] + rows[row, k])
+            for d in range(n_directions):
+                prob += np.exp(opened[d, start] + closed[d, stop - 1] + rows[row, k])
         below[k + 1] = below[k] + prob

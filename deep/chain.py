@@ -3,7 +3,8 @@
 Bars 0..T-1, boundaries 0..T. With ``E`` the prefix sums of the bar scores, a span ``[s, u)`` that
 no edge cuts weighs ``exp(a[s] - E[s] + length(u - s) + E[u] + b[u-1])``, so that one number per
 start, ``opened[s]``, is all a stop has to look back at. O(T * Lmax); spans beyond ``Lmax`` sit in
-one further state. Everything is float64; results are logarithms.
+one further state. Where a span has one of several directions, each has scores of its own and
+the weights of a span add up over them. Everything is float64; results are logarithms.
 """
 
 from __future__ import annotations
@@ -82,42 +83,48 @@ def _reach(
 def _sum(
     e: Float, a: Float, b: Float, table: Array, log_ratio: float, total: Array, closing: Array
 ) -> None:
-    """Fill ``total`` and ``closing`` (T+1,) of one window; see `sums`."""
-    n_bars, size = len(e), table.shape[1]
+    """Fill ``total`` (T+1,) and ``closing`` (D, T+1) of one window; see `sums`."""
+    n_directions, n_bars = e.shape
+    size = table.shape[1]
     log_prob = table[INNER, size - 2 :: -1].copy()  # longest first, as starts stand before a stop
     prob = np.exp(log_prob)
-    opened, weight = np.empty(n_bars), np.empty(n_bars)
-    total[0], closing[0] = 0.0, -np.inf
-    prefix, tail, reference = 0.0, -np.inf, -np.inf
+    opened, weight = np.empty((n_directions, n_bars)), np.empty((n_directions, n_bars))
+    prefix, tail = np.zeros(n_directions), np.full(n_directions, -np.inf)
+    reference = np.full(n_directions, -np.inf)
+    total[0], closing[:, 0] = 0.0, -np.inf
     for stop in range(1, n_bars):
         bar = stop - 1
-        spans = _length(table[LEFT], log_ratio, stop)
-        if bar > 0:
-            opened[bar] = total[bar] + a[bar] - prefix
-            n = min(size - 1, bar)  # starts within reach; bar 0 is the edge's
-            near, reference = _reach(
-                opened[stop - n : stop],
-                weight[stop - n : stop],
-                reference,
-                prob[-n:],
-                log_prob[-n:],
-            )
-            spans = _add(spans, near)
-        if stop > size:  # the tail: longer than Lmax, its prefix taken off
-            tail = _add(tail + log_ratio, opened[stop - size] + table[INNER, size - 1])
-            spans = _add(spans, tail)
-        prefix += e[bar]
-        closing[stop] = prefix + b[bar] + spans
-        total[stop] = _add(total[bar], closing[stop])
+        total[stop] = total[bar]
+        for d in range(n_directions):
+            spans = _length(table[LEFT], log_ratio, stop)
+            if bar > 0:
+                opened[d, bar] = total[bar] + a[d, bar] - prefix[d]
+                n = min(size - 1, bar)  # starts within reach; bar 0 is the edge's
+                near, reference[d] = _reach(
+                    opened[d, stop - n : stop],
+                    weight[d, stop - n : stop],
+                    reference[d],
+                    prob[-n:],
+                    log_prob[-n:],
+                )
+                spans = _add(spans, near)
+            if stop > size:  # the tail: longer than Lmax, its prefix taken off
+                entering = opened[d, stop - size] + table[INNER, size - 1]
+                tail[d] = _add(tail[d] + log_ratio, entering)
+                spans = _add(spans, tail[d])
+            prefix[d] += e[d, bar]
+            closing[d, stop] = prefix[d] + b[d, bar] + spans
+            total[stop] = _add(total[stop], closing[d, stop])
     bar = n_bars - 1
-    if bar > 0:
-        opened[bar] = total[bar] + a[bar] - prefix
-    prefix += e[bar]
-    for start in range(1, n_bars):
-        opened[start] += _length(table[RIGHT], log_ratio, n_bars - start)
-    opened[0] = _length(table[BOTH], log_ratio, n_bars)
-    closing[n_bars] = prefix + _log_sum(opened)
-    total[n_bars] = _add(total[bar], closing[n_bars])
+    total[n_bars] = total[bar]
+    for d in range(n_directions):
+        if bar > 0:
+            opened[d, bar] = total[bar] + a[d, bar] - prefix[d]
+        for start in range(1, n_bars):
+            opened[d, start] += _length(table[RIGHT], log_ratio, n_bars - start)
+        opened[d, 0] = _length(table[BOTH], log_ratio, n_bars)
+        closing[d, n_bars] = prefix[d] + e[d, bar] + _log_sum(opened[d])
+        total[n_bars] = _add(total[n_bars], closing[d, n_bars])
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -128,15 +135,17 @@ def sums(
 
     Parameters
     ----------
-    e, a, b : (N, T)
-        Scores of a bar inside a span, of a span's first bar and of its last.
+    e, a, b : (N, D, T)
+        Scores of a bar inside a span, of a span's first bar and of its last, by direction.
     table : (4, Lmax + 1)
         Length scores, log probabilities; the rows are `INNER`, `LEFT`, `RIGHT`, `BOTH`.
     log_ratio : float
-    total, closing : (2, N, T + 1), written
-        ``total[0, :, t]`` is the log weight of all segmentations of the bars before boundary t that
-        have no span across it, ``closing[0]`` of those among them with a span that stops there.
-        ``[1]`` is the same read from the right: bars from t on, a span that starts there.
+    total : (2, N, T + 1), written
+        ``[0, :, t]`` is the log weight of all segmentations of the bars before boundary t that have
+        no span across it. ``[1]`` is the same read from the right: bars from t on.
+    closing : (2, N, D, T + 1), written
+        Of those among them with a span that stops (read from the right: starts) there, by its
+        direction.
     """
     n_windows = len(e)
     mirrored = table.copy()
@@ -146,8 +155,8 @@ def sums(
         if k % 2 == 0:
             _sum(e[w], a[w], b[w], table, log_ratio, total[0, w], closing[0, w])
         else:  # time reversed, a span's last bar is its first
-            back = (e[w, ::-1].copy(), b[w, ::-1].copy(), a[w, ::-1].copy())
-            _sum(*back, mirrored, log_ratio, total[1, w, ::-1], closing[1, w, ::-1])
+            back = (e[w, :, ::-1].copy(), b[w, :, ::-1].copy(), a[w, :, ::-1].copy())
+            _sum(*back, mirrored, log_ratio, total[1, w, ::-1], closing[1, w, :, ::-1])
 
 
 @njit(cache=True, nogil=True)
@@ -155,47 +164,75 @@ def _best(
     e: Float, a: Float, b: Float, table: Float, log_ratio: float, origin: NDArray[np.int64]
 ) -> None:
     """Fill ``origin`` (T+1,) of one window; see `best_spans`."""
-    n_bars, size = len(e), table.shape[1]
-    inner = table[INNER]
-    opened = np.empty(n_bars)
-    best, prefix, tail, tail_start = 0.0, 0.0, -np.inf, -1
+    n_directions, n_bars = e.shape
+    best = 0.0
+    opened, prefix = np.empty((n_directions, n_bars)), np.zeros(n_directions)
+    tail, tail_start = np.full(n_directions, -np.inf), np.full(n_directions, -1)
     for stop in range(1, n_bars + 1):
-        bar = stop - 1
-        opened[bar] = best + a[bar] - prefix if bar > 0 else -np.inf
-        prefix += e[bar]
-        if stop - size > 0:
-            entering = opened[stop - size] + inner[size - 1]
-            tail += log_ratio
-            if entering > tail:
-                tail, tail_start = entering, stop - size
-        high, start = -np.inf, -1
-        if stop < n_bars:
-            for i in range(min(size, stop) - 1):
-                value = opened[bar - i] + inner[i]
-                if value > high:
-                    high, start = value, bar - i
-            if tail > high:
-                high, start = tail, tail_start
-            whole, end = _length(table[LEFT], log_ratio, stop), b[bar]
-        else:
-            for i in range(bar):
-                value = opened[bar - i] + _length(table[RIGHT], log_ratio, i + 1)
-                if value > high:
-                    high, start = value, bar - i
-            whole, end = _length(table[BOTH], log_ratio, stop), 0.0
-        if whole > high:
-            high, start = whole, 0
-        high += prefix + end
-        origin[stop] = start if high > best else -1
-        best = max(best, high)
+        chosen, before = -1, best
+        for d in range(n_directions):
+            start, found = _best_start(
+                stop, before, d, e, a, b, table, log_ratio, opened, prefix, tail, tail_start
+            )
+            if found > best:
+                best, chosen = found, start
+        origin[stop] = chosen
     stop = n_bars
     origin[0] = -1
     while stop > 0:  # keep only what the best segmentation of the whole window passes through
         start = origin[stop]
-        before = start if start >= 0 else stop - 1
-        for t in range(before + 1, stop):
+        first = start if start >= 0 else stop - 1
+        for t in range(first + 1, stop):
             origin[t] = -1
-        stop = before
+        stop = first
+
+
+@njit(cache=True, nogil=True)
+def _best_start(
+    stop: int,
+    best: float,
+    d: int,
+    e: Float,
+    a: Float,
+    b: Float,
+    table: Float,
+    log_ratio: float,
+    opened: Array,
+    prefix: Array,
+    tail: Array,
+    tail_start: NDArray[np.int64],
+) -> tuple[int, float]:
+    """Start of the best span of a direction that stops at ``stop``, and the score that far.
+
+    ``best`` is the score of all before the last bar. The state of the direction is moved on.
+    """
+    n_bars, size = e.shape[1], table.shape[1]
+    inner, bar = table[INNER], stop - 1
+    opened[d, bar] = best + a[d, bar] - prefix[d] if bar > 0 else -np.inf
+    prefix[d] += e[d, bar]
+    if stop - size > 0:
+        entering = opened[d, stop - size] + inner[size - 1]
+        tail[d] += log_ratio
+        if entering > tail[d]:
+            tail[d], tail_start[d] = entering, stop - size
+    high, start = -np.inf, -1
+    if stop < n_bars:
+        for i in range(min(size, stop) - 1):
+            value = opened[d, bar - i] + inner[i]
+            if value > high:
+                high, start = value, bar - i
+        if tail[d] > high:
+            high, start = tail[d], tail_start[d]
+        whole, end = _length(table[LEFT], log_ratio, stop), b[d, bar]
+    else:
+        for i in range(bar):
+            value = opened[d, bar - i] + _length(table[RIGHT], log_ratio, i + 1)
+            if value > high:
+                high, start = value, bar - i
+        whole, end = _length(table[BOTH], log_ratio, stop), 0.0
+    if whole > high:
+        high, start = whole, 0
+    return start, high + prefix[d] + end
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -204,7 +241,8 @@ def best_spans(
 ) -> None:
     """Best segmentation: ``origin[n, t]`` (N, T+1) is the start of its span that stops at t, or -1.
 
-    Between equally good ones a bar outside comes before a span, and a short span before a long one.
+    The best of all segmentations with a direction for each span. Between equally good ones a bar
+    outside comes before a span, and a short span before a long one.
     """
     for w in prange(len(e)):
         _best(e[w], a[w], b[w], table, log_ratio, origin[w])

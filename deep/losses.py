@@ -52,7 +52,6 @@ class Objective:
         levels: list[Spans],
         target: NDArray[np.float32],
         *,
-        l_max: int,
         none: int,
         device: torch.device,
     ) -> Objective:
@@ -64,15 +63,13 @@ class Objective:
             The marks alone, or the equally likely segmentations of a soft target.
         target : (N, T)
             The mask, or the soft target.
-        l_max : int
-            Longest training span.
         none : int
             Class of windows without a span.
         """
         n_bars, spans = target.shape[1], levels[len(levels) // 2]
         tasks: dict[str, Task] = {}
         if settings.head == "segmental":
-            tasks["span"] = Likelihood(levels, n_bars, l_max, device)
+            tasks["span"] = Likelihood(levels, n_bars, device)
         else:
             soft = soften(target, settings.soft_edge)
             tasks["span"] = WeightedBars(soft, settings.positive_weight, settings.focal, device)

@@ -8,10 +8,15 @@ score 0. A span that starts at bar 0 is taken as possibly cut: its start is not 
 what is seen, so it pays the survival function in place of ``p``. Likewise a span that stops at T
 pays no ``b[T-1]``. Both follow from cutting the window out of a longer chain at random
 (`deep.lengths.length_scores`). Semi-Markov conditional random field: Sarawagi and Cohen 2004.
+
+Directions. A move goes up or down all through, and nobody marks which. With scores for each of D
+directions a span's weight is the sum over them, so that evidence adds up over bars of one direction
+only: a latent variable (hidden conditional random field: Quattoni et al. 2007), summed out exactly.
 """
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any
 
@@ -24,16 +29,17 @@ from torch.nn import functional
 from deep.chain import BOTH, INNER, LEFT, RIGHT, best_spans
 from deep.lengths import LengthPrior, LengthScores, length_scores
 from deep.marginals import (
-    Counts,
     Sums,
     compiled_sums,
-    cut,
     expected,
+    inside,
     length_rows,
     outside,
     starts,
+    stops,
     tensor_sums,
 )
+from deep.observed import Observed, cut
 from proxytools.types import Float, Spans
 
 
@@ -44,9 +50,9 @@ class SpanChain:
 
     Parameters
     ----------
-    e, a, b : (N, T) float
-        Scores of a bar inside a span, of a span's first bar and of its last; finite, any size.
-        ``a[:, 0]`` and ``b[:, -1]`` are never used.
+    e, a, b : (N, D, T) float, or (N, T) for one direction
+        Scores of a bar inside a span, of a span's first bar and of its last, by direction; finite,
+        any size. ``a[..., 0]`` and ``b[..., -1]`` are never used.
     length : LengthScores
 
     Examples
@@ -61,7 +67,8 @@ class SpanChain:
     """
 
     def __init__(self, e: Tensor, a: Tensor, b: Tensor, length: LengthScores) -> None:
-        self.e, self.a, self.b = (x.float() if x.dtype.itemsize < 4 else x for x in (e, a, b))
+        scores = (x[:, None] if x.ndim == 2 else x for x in (e, a, b))
+        self.e, self.a, self.b = (x.float() if x.dtype.itemsize < 4 else x for x in scores)
         self.length = length
 
     @cached_property
@@ -75,48 +82,40 @@ class SpanChain:
         )
         return log_z
 
-    def log_likelihood(self, observed: Counts) -> Tensor:
-        """(N,) float64 log probability of the given segmentations; differentiable.
-
-        ``observed`` is `Counts.of` their spans, with the prior's ``l_max``.
-        """
-        return self.score(observed) - self.log_partition()
-
-    def score(self, observed: Counts) -> Tensor:
-        """(N,) float64 score of the given segmentations; differentiable."""
-        bars = sum(
-            (x.double() * count).sum(1)
-            for x, count in zip((self.e, self.a, self.b), observed[:3], strict=True)
-        )
-        table, log_ratio = (x.double() for x in self.length)
-        lengths = observed.length.double().flatten(1) @ table.flatten()
-        return bars + lengths + observed.excess.double() * log_ratio
+    def log_likelihood(self, observed: Observed) -> Tensor:
+        """(N,) float64 log probability of the given segmentations; differentiable."""
+        return observed.score(self.e, self.a, self.b, self.length) - self.log_partition()
 
     def posterior(self) -> Tensor:
         """(N, T) probability that a bar lies in a span."""
         return (1 - outside(self._sums)).clamp_(0, 1).to(self.e.dtype)
 
+    def directions(self) -> Tensor:
+        """(N, D, T) float64 probability that a bar lies in a span of each direction."""
+        return inside(starts(self._sums), stops(self._sums))
+
     def expected_spans(self) -> Tensor:
         """(N,) float64 expected number of spans, cut ones included."""
-        return starts(self._sums).sum(1)
+        return starts(self._sums).sum((1, 2))
 
     @torch.no_grad()
     def probability(self, spans: Spans) -> Float:
         """(S,) posterior probability that a segmentation holds exactly this span."""
         total, e, rows = (
             x.cpu().numpy()
-            for x in (self._sums.total, self.e.double(), length_rows(self.length, self.e.shape[1]))
+            for x in (self._sums.total, self.e.double(), length_rows(self.length, self.e.shape[2]))
         )
         a, b = (x.cpu().numpy() for x in (self.a, self.b))
-        n_windows, n_bars = e.shape
-        prefix = np.zeros((n_windows, n_bars + 1))
-        np.cumsum(e, axis=1, out=prefix[:, 1:])
+        n_bars = e.shape[2]
+        prefix = np.pad(e.cumsum(2), ((0, 0), (0, 0), (1, 0)))  # (N, D, T+1)
         w, s, u = spans.window, spans.start, spans.stop
-        around = total[0, w, s] + total[1, w, u] - total[0, w, -1]
-        inside = prefix[w, u] - prefix[w, s] + rows[cut(spans, n_bars), u - s - 1]
-        edges = np.where(s > 0, a[w, s], 0) + np.where(u < n_bars, b[w, u - 1], 0)
-        log_prob: Float = around + inside + edges
-        return np.exp(log_prob)
+        around = total[0, w, s] + total[1, w, u] - total[0, w, -1]  # (S,)
+        inside = prefix[w, :, u] - prefix[w, :, s]  # (S, D)
+        first = np.where(s > 0, a[w, :, s].T, 0)  # (D, S)
+        last = np.where(u < n_bars, b[w, :, u - 1].T, 0)
+        log_prob = around + rows[cut(spans, n_bars), u - s - 1] + inside.T + first + last
+        prob: Float = np.exp(log_prob).sum(0)
+        return prob
 
     @torch.no_grad()
     def span_probabilities(self, longest: int) -> Tensor:
@@ -124,23 +123,24 @@ class SpanChain:
 
         At ``[:, s, k]`` the span of ``k + 1`` bars from bar ``s``; 0 where it does not fit.
         """
-        n_bars = self.e.shape[1]
+        n_windows, _, n_bars = self.e.shape
         longest = min(longest, n_bars)
         rows = length_rows(self.length, n_bars)  # (4, T)
-        prefix = functional.pad(self.e.double().cumsum(1), (1, 0))  # (N, T+1)
-        opened = self._sums.total[0, :, :-1] - prefix[:, :-1] - self._sums.log_z[:, None]  # (N, T)
-        opened[:, 1:] += self.a[:, 1:]
-        closed = self._sums.total[1, :, 1:] + prefix[:, 1:]  # (N, T)
-        closed[:, :-1] += self.b[:, :-1]
-        log_prob = self.e.new_full((*self.e.shape, longest), -torch.inf, dtype=torch.float64)
+        prefix = functional.pad(self.e.double().cumsum(2), (1, 0))  # (N, D, T+1)
+        before, after = self._sums.total[0, :, :-1], self._sums.total[1, :, 1:]  # (N, T)
+        opened = (before - self._sums.log_z[:, None])[:, None] - prefix[..., :-1]  # (N, D, T)
+        opened[..., 1:] += self.a[..., 1:]
+        closed = after[:, None] + prefix[..., 1:]  # (N, D, T)
+        closed[..., :-1] += self.b[..., :-1]
+        prob = self.e.new_zeros((n_windows, n_bars, longest), dtype=torch.float64)
         for k in range(longest):
-            within = log_prob[:, : n_bars - k, k]  # (N, T-k)
-            within[:] = opened[:, : n_bars - k] + closed[:, k:] + rows[INNER, k]
-            within[:, 0] += rows[LEFT, k] - rows[INNER, k]
-            within[:, -1] += rows[RIGHT, k] - rows[INNER, k]
+            within = opened[..., : n_bars - k] + closed[..., k:] + rows[INNER, k]  # (N, D, T-k)
+            within[..., 0] += rows[LEFT, k] - rows[INNER, k]
+            within[..., -1] += rows[RIGHT, k] - rows[INNER, k]
             if k == n_bars - 1:
                 within += rows[BOTH, k] + rows[INNER, k] - rows[LEFT, k] - rows[RIGHT, k]
-        return log_prob.exp_()
+            prob[:, : n_bars - k, k] = within.exp_().sum(1)
+        return prob
 
     @torch.no_grad()
     def decode(self) -> Spans:
@@ -149,7 +149,7 @@ class SpanChain:
         A span's score is the mean posterior of its bars.
         """
         e, a, b = (x.detach().cpu().contiguous().numpy() for x in (self.e, self.a, self.b))
-        n_windows, n_bars = self.e.shape
+        n_windows, _, n_bars = self.e.shape
         origin = np.empty((n_windows, n_bars + 1), np.int64)
         table = self.length.table.detach().cpu().double().numpy()
         best_spans(e, a, b, table, float(self.length.log_ratio.detach()), origin)
@@ -183,7 +183,7 @@ class _LogPartition(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         bar, first, last, lengths, excess = ctx.saved_tensors
-        bars = [grad[:, None] * x for x in (bar, first, last)]
+        bars = [grad[:, None, None] * x for x in (bar, first, last)]
         table = (grad @ lengths.flatten(1)).view(lengths.shape[1:])
         grads = [*bars, table, grad @ excess]
         return tuple(g.to(dtype) for g, dtype in zip(grads, ctx.dtypes, strict=True))
@@ -201,22 +201,27 @@ class SegmentalHead(nn.Module):
     start_bias : float
         Where the start score and ``entry`` begin; see `deep.lengths.start_bias`. At 0 the chain
         would expect a dozen spans a window.
+    directions : int
+        D; the same linear map scores each.
     """
 
-    def __init__(self, n_inputs: int, prior: LengthPrior, start_bias: float) -> None:
+    def __init__(
+        self, n_inputs: int, prior: LengthPrior, start_bias: float, directions: int = 1
+    ) -> None:
         super().__init__()
         self.scores = nn.Linear(n_inputs, 3)
+        each = start_bias - math.log(directions)
         with torch.no_grad():
-            self.scores.bias.copy_(torch.tensor([0.0, start_bias, 0.0]))
+            self.scores.bias.copy_(torch.tensor([0.0, each, 0.0]))
         self.length_logits = nn.Parameter(torch.tensor(prior.mass).log().float())
         self.tail_logit = nn.Parameter(torch.tensor(prior.ratio).logit().float())
-        self.entry = nn.Parameter(torch.tensor(start_bias))
+        self.entry = nn.Parameter(torch.tensor(each))
 
     def length(self) -> LengthScores:
         """Length scores of the prior as it stands."""
         return length_scores(self.length_logits, self.tail_logit, self.entry)
 
     def forward(self, encoded: Tensor) -> SpanChain:
-        """Chain over windows; ``encoded`` (N, T, H)."""
-        e, a, b = self.scores(encoded).unbind(2)  # (N, T) each
+        """Chain over windows; ``encoded`` (N, D, T, H) or, for one direction, (N, T, H)."""
+        e, a, b = self.scores(encoded).unbind(-1)  # (N, D, T) each
         return SpanChain(e, a, b, self.length())

@@ -71,7 +71,7 @@ class ChainStream:
     ) -> None:
         self.length, self.longest, self.threshold = length, longest, threshold
         self.block, self.context = block, max(context, 4 * longest)
-        self._scores = np.empty((0, 3), np.float32)  # (n, 3) of the bars from `_first` on
+        self._scores = np.empty((0, 0), np.float32)  # (n, 3 D) of the bars from `_first` on
         self._first = self._done = 0  # spans that stop up to `_done` were looked at
         self._selection = Selection(threshold, longest)
 
@@ -81,8 +81,9 @@ class ChainStream:
         return self._selection.origin
 
     def push(self, values: NDArray[np.float32], *, ends: bool) -> Found:
-        """Take the (n, 3) scores of the next bars."""
-        self._scores = np.concatenate([self._scores, values])
+        """Take the (n, 3 D) scores of the next bars."""
+        known = self._scores if len(self._scores) else values[:0]
+        self._scores = np.concatenate([known, values])
         n_bars = self._first + len(self._scores)
         found = []
         while self._done < n_bars and (ends or n_bars >= self._done + self.block + self.context):

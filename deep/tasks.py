@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deep.lengths import LengthScores
-from deep.marginals import Counts
+from deep.observed import Observed
 from deep.segmental import SpanChain
 from proxytools.types import Float, Spans
 
@@ -38,8 +38,8 @@ class Task(Protocol):
 
 
 def chain(scores: Tensor, length: LengthScores) -> SpanChain:
-    """Distribution over spans from scores (N, T, 3)."""
-    e, a, b = scores.unbind(2)  # (N, T) each
+    """Distribution over spans from scores (N, T, 3 D), three for each direction."""
+    e, a, b = scores.unflatten(2, (-1, 3)).permute(3, 0, 2, 1)  # (N, D, T) each
     return SpanChain(e, a, b, length)
 
 
@@ -53,11 +53,8 @@ class Likelihood:
         `deep.soft.level_spans`.
     """
 
-    def __init__(self, levels: list[Spans], n_bars: int, l_max: int, device: torch.device) -> None:
-        observed = [Counts.of(spans, n_bars, l_max) for spans in levels]
-        self.observed = Counts(
-            *(torch.stack(column).mean(0) for column in zip(*observed, strict=True))
-        ).to(device)
+    def __init__(self, levels: list[Spans], n_bars: int, device: torch.device) -> None:
+        self.observed = Observed.of(levels, n_bars).to(device)
         self.counts = torch.ones(levels[0].n_windows, device=device)
 
     def loss(self, outputs: dict[str, Any], windows: Tensor) -> Tensor:

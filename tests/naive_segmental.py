@@ -24,7 +24,7 @@ def segmentations(n_bars: int, begin: int = 0) -> Iterator[Segmentation]:
 
 @dataclass
 class NaiveChain:
-    """One window."""
+    """One window; scores (D, T)."""
 
     e: Array
     a: Array
@@ -37,21 +37,25 @@ class NaiveChain:
         beyond = np.arange(FAR)
         tail = self.mass[-1] * (1 - self.ratio) * self.ratio**beyond
         self.prob = np.concatenate([self.mass[:-1], tail])  # of lengths 1, 2, ...
-        self.all = list(segmentations(len(self.e)))
+        self.all = list(segmentations(self.e.shape[1]))
         self.scores = np.array([sum(map(self.span_score, spans)) for spans in self.all])
         high = self.scores.max()
         self.log_z = high + np.log(np.exp(self.scores - high).sum())
         self.weights = np.exp(self.scores - self.log_z)
 
     def span_score(self, span: tuple[int, int]) -> float:
+        return float(np.logaddexp.reduce([self.directed(span, d) for d in range(len(self.e))]))
+
+    def directed(self, span: tuple[int, int], d: int) -> float:
         start, stop = span
-        score = self.e[start:stop].sum()
-        score += self.a[start] if start > 0 else self.entry
-        score += self.b[stop - 1] if stop < len(self.e) else 0
+        n_bars = self.e.shape[1]
+        score = self.e[d, start:stop].sum()
+        score += self.a[d, start] if start > 0 else self.entry
+        score += self.b[d, stop - 1] if stop < n_bars else 0
         weight = 0.0
         for before in range(FAR // 4 if start == 0 else 1):  # hidden bars on either side
             hidden = self.prob[stop - start + before - 1 :]
-            weight += hidden.sum() if stop == len(self.e) else hidden[0]
+            weight += hidden.sum() if stop == n_bars else hidden[0]
         return float(score + np.log(weight))
 
     def best(self) -> Segmentation:
@@ -63,8 +67,23 @@ class NaiveChain:
     def probability(self, span: tuple[int, int]) -> float:
         return float(self.weights @ [span in spans for spans in self.all])
 
+    def directions(self) -> Array:
+        """(D, T) posterior of lying in a span of each direction."""
+        inside = np.zeros(self.e.shape)
+        for weight, spans in zip(self.weights, self.all, strict=True):
+            for start, stop in spans:
+                each = np.array([self.directed((start, stop), d) for d in range(len(self.e))])
+                share = np.exp(each - np.logaddexp.reduce(each))
+                inside[:, start:stop] += weight * share[:, None]
+        return inside
+
+    def best_directed(self) -> float:
+        """Score of the best segmentation when each span takes its best direction."""
+        ways = range(len(self.e))
+        return max(sum(max(self.directed(x, d) for d in ways) for x in spans) for spans in self.all)
+
     def posterior(self) -> Array:
-        inside = np.zeros((len(self.all), len(self.e)))
+        inside = np.zeros((len(self.all), self.e.shape[1]))
         for row, spans in zip(inside, self.all, strict=True):
             for start, stop in spans:
                 row[start:stop] = 1

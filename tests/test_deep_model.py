@@ -159,8 +159,8 @@ def test_the_likelihood_of_soft_targets_is_the_mean_over_levels():
     at, x = torch.arange(2), values(2, 6)
     network = model()
     outputs = network(x)
-    together = Likelihood(levels, 6, 6, CPU).loss(outputs, at).detach()
-    apart = [Likelihood([one], 6, 6, CPU).loss(outputs, at).detach() for one in levels]
+    together = Likelihood(levels, 6, CPU).loss(outputs, at).detach()
+    apart = [Likelihood([one], 6, CPU).loss(outputs, at).detach() for one in levels]
     np.testing.assert_allclose(together, torch.stack(apart).mean(0), rtol=1e-6)
 
 

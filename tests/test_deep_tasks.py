@@ -24,7 +24,7 @@ T = 12
 
 def objective(settings):
     mask = SPANS.mask(T).astype(np.float32)
-    return Objective.of(settings, [SPANS], mask, l_max=12, none=2, device=CPU)
+    return Objective.of(settings, [SPANS], mask, none=2, device=CPU)
 
 
 def model(settings, seed=0):
@@ -64,7 +64,9 @@ def test_countdown_to_the_next_start():
 def test_raw_and_normalised_countdown():
     raw = Countdown.of(SPANS, T, "raw", CPU)
     scaled = Countdown.of(SPANS, T, "normalised", CPU)
-    np.testing.assert_allclose(scaled.target, np.clip((raw.target.numpy() + 20) / 40, 0, 1), rtol=1e-6)
+    np.testing.assert_allclose(
+        scaled.target, np.clip((raw.target.numpy() + 20) / 40, 0, 1), rtol=1e-6
+    )
     assert raw.counts.tolist() == [1, 0, 1, 1]
 
 

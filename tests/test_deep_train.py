@@ -33,7 +33,7 @@ def task(settings, n_windows=10, preset="medium"):
     values = torch.from_numpy(features.compute(data.windows.ohlc, "full").values)
     l_max = int(data.spans.length.max())
     objective = Objective.of(
-        settings, [data.spans], data.mask.astype(np.float32), l_max=l_max, none=2, device=CPU
+        settings, [data.spans], data.mask.astype(np.float32), none=2, device=CPU
     )
     start = prior_of([data.spans], np.arange(n_windows), data.n_bars, l_max)
     with seeded((0,), CPU):
@@ -92,8 +92,8 @@ def test_windows_left_out_teach_nothing():
     settings = Settings(hidden=6, epochs=3)
     data, values, objective, _ = task(settings)
     span = objective.tasks["span"]
-    other = span.observed._replace(bar=span.observed.bar.clone())
-    other.bar[7:] = 1 - other.bar[7:]
+    other = span.observed._replace(start=span.observed.start.clone())
+    other.start[7:] = 0
     noise = values.clone()
     noise[7:] = torch.randn(noise[7:].shape, generator=torch.Generator().manual_seed(0))
     weights = []

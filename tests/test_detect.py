@@ -14,7 +14,7 @@ from cli.deep import cli
 from deep import jobs, presets, series
 from deep.matches import match_probability, spans_above
 from deep.reading import MatchReader
-from deep.segmental import SpanChain
+from deep.tasks import chain
 from proxytools import features, io, synthetic
 
 T = 40
@@ -100,7 +100,7 @@ def whole(run, ohlc):
         prob = torch.sigmoid(torch.from_numpy(stitched[:, 0]) - np.log(reader.positive_weight))
         return reader.decoder.spans(prob.numpy()[None])
     whole = chain(torch.from_numpy(stitched)[None], proxy.ensemble_.length())
-    match = match_probability(chain.span_probabilities(reader.longest).numpy())
+    match = match_probability(whole.span_probabilities(reader.longest).numpy())
     return spans_above(match, reader.threshold)
 
 

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deep.lengths import LengthPrior, length_scores, start_bias, uncut
-from deep.marginals import Counts, compiled_sums, expected, tensor_sums
+from deep.marginals import compiled_sums, expected, tensor_sums
+from deep.observed import Observed
 from deep.segmental import SegmentalHead, SpanChain
 from proxytools.errors import InputError
 from proxytools.types import Spans
@@ -14,10 +17,10 @@ from tests.naive_segmental import NaiveChain
 seeds = st.integers(0, 2**32)
 
 
-def draw(seed, n_windows=2, n_bars=6, l_max=3, scale=1.0, dtype=torch.float64):
+def draw(seed, n_windows=2, n_bars=6, l_max=3, scale=1.0, dtype=torch.float64, directions=1):
     """Scores, and what a naive chain of the same needs."""
     rng = np.random.default_rng(seed)
-    scores = rng.normal(size=(3, n_windows, n_bars)) * scale
+    scores = rng.normal(size=(3, n_windows, directions, n_bars)) * scale
     mass, ratio, entry = rng.dirichlet(np.ones(l_max + 1)) + 1e-9, rng.uniform(0.1, 0.8), -1.5
     mass /= mass.sum()
     mass_, ratio_, entry_ = (torch.tensor(x, dtype=torch.float64) for x in (mass, ratio, entry))
@@ -35,29 +38,38 @@ def flat(n_windows, n_bars, value=0.0):
     return torch.full((n_windows, n_bars), value)
 
 
-cases = given(seeds, st.integers(1, 8), st.integers(1, 10), st.sampled_from([0.0, 1.0, 8.0]))
+cases = given(
+    seeds,
+    st.integers(1, 8),
+    st.integers(1, 10),
+    st.sampled_from([0.0, 1.0, 8.0]),
+    st.integers(1, 3),
+)
 
 
 @settings(max_examples=60, deadline=None)
 @cases
-def test_equals_enumeration(seed, n_bars, l_max, scale):
-    chain, naive = draw(seed, 2, n_bars, l_max, scale)
+def test_equals_enumeration(seed, n_bars, l_max, scale, directions):
+    chain, naive = draw(seed, 2, n_bars, l_max, scale, directions=directions)
     posterior = chain.posterior()
     for n, slow in enumerate(naive):
         assert chain.log_partition()[n].item() == pytest.approx(slow.log_z, rel=1e-10, abs=1e-10)
         assert chain.expected_spans()[n].item() == pytest.approx(slow.expected_spans(), abs=1e-10)
         np.testing.assert_allclose(posterior[n], slow.posterior(), atol=1e-10)
+        np.testing.assert_allclose(chain.directions()[n], slow.directions(), atol=1e-10)
 
 
 @settings(max_examples=60, deadline=None)
 @cases
-def test_decode_is_the_best_of_all(seed, n_bars, l_max, scale):
-    chain, naive = draw(seed, 3, n_bars, l_max, scale)
+def test_decode_is_the_best_of_all(seed, n_bars, l_max, scale, directions):
+    chain, naive = draw(seed, 3, n_bars, l_max, scale, directions=directions)
     spans = chain.decode()
     for n, slow in enumerate(naive):
         own = spans.take([n])
         got = list(zip(own.start.tolist(), own.stop.tolist(), strict=True))
-        assert slow.scores[slow.all.index(got)] == pytest.approx(slow.scores.max(), abs=1e-9)
+        ways = range(directions)
+        found = sum(max(slow.directed(span, d) for d in ways) for span in got)
+        assert found == pytest.approx(slow.best_directed(), abs=1e-9)
         means = [slow.posterior()[s:u].mean() for s, u in got]
         np.testing.assert_allclose(own.score, means, atol=1e-9)
         exact = [slow.probability(span) for span in got]
@@ -65,19 +77,32 @@ def test_decode_is_the_best_of_all(seed, n_bars, l_max, scale):
 
 
 @settings(max_examples=30, deadline=None)
-@given(seeds, st.integers(1, 8), st.integers(1, 10))
-def test_likelihood_of_every_segmentation(seed, n_bars, l_max):
-    chain, (slow,) = draw(seed, 1, n_bars, l_max)
+@given(seeds, st.integers(1, 8), st.integers(1, 10), st.integers(1, 3))
+def test_likelihood_of_every_segmentation(seed, n_bars, l_max, directions):
+    chain, (slow,) = draw(seed, 1, n_bars, l_max, directions=directions)
     n = len(slow.all)
-    many = SpanChain(*(x.expand(n, -1) for x in (chain.e, chain.a, chain.b)), chain.length)
-    counts = Counts.of(Spans.of(slow.all), n_bars, l_max)
-    got = many.log_likelihood(counts)
-    np.testing.assert_allclose(got, slow.scores - slow.log_z, atol=1e-6)  # counts are float32
-    # the expectation of the counts over all segmentations is what `expected` says
-    mean = [torch.tensordot(got.exp(), count.double(), 1) for count in counts]
+    scores = [x.expand(n, -1, -1).clone().requires_grad_() for x in (chain.e, chain.a, chain.b)]
+    many = SpanChain(*scores, chain.length)
+    observed = Observed.of([Spans.of(slow.all)], n_bars)
+    got = many.log_likelihood(observed)
+    np.testing.assert_allclose(got.detach(), slow.scores - slow.log_z, atol=1e-9)
+    # what is expected is the mean of what is observed, over all segmentations
+    score = observed.score(*scores, chain.length)
+    (score * got.exp().detach()).sum().backward()
     fast = expected(chain.e, chain.a, chain.b, chain.length, chain._sums)
-    for want, have in zip(mean, fast, strict=True):
-        torch.testing.assert_close(have[0], want, atol=1e-6, rtol=0)
+    for x, have in zip(scores, fast[:3], strict=True):
+        torch.testing.assert_close(have[0], x.grad.sum(0), atol=1e-9, rtol=0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds, st.integers(1, 8), st.integers(1, 4), st.integers(1, 3))
+def test_levels_are_averaged(seed, n_bars, n_levels, directions):
+    chain, (slow,) = draw(seed, 1, n_bars, 4, directions=directions)
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(0, len(slow.all), n_levels)
+    observed = Observed.of([Spans.of([slow.all[i]]) for i in chosen], n_bars)
+    got = chain.log_likelihood(observed)
+    np.testing.assert_allclose(got, slow.scores[chosen].mean() - slow.log_z, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -91,12 +116,12 @@ def test_likelihood_of_every_segmentation(seed, n_bars, l_max):
     ],
 )
 def test_gradients_by_finite_differences(n_bars, l_max, marks):
-    e, a, b = torch.randn(3, 2, n_bars, dtype=torch.float64, generator=torch.manual_seed(3))
+    e, a, b = torch.randn(3, 2, 2, n_bars, dtype=torch.float64, generator=torch.manual_seed(3))
     logits = torch.randn(l_max + 1, dtype=torch.float64, generator=torch.manual_seed(5))
-    counts = Counts.of(Spans.of(marks), n_bars, l_max)
+    observed = Observed.of([Spans.of(marks)], n_bars)
 
     def loss(e, a, b, logits, tail, entry):
-        return SpanChain(e, a, b, length_scores(logits, tail, entry)).log_likelihood(counts)
+        return SpanChain(e, a, b, length_scores(logits, tail, entry)).log_likelihood(observed)
 
     inputs = [e, a, b, logits, torch.tensor(0.3), torch.tensor(-2.0)]
     assert torch.autograd.gradcheck(loss, [x.double().requires_grad_() for x in inputs])
@@ -109,10 +134,11 @@ def test_gradients_by_finite_differences(n_bars, l_max, marks):
     st.integers(1, 12),
     st.sampled_from([0.0, 1.0, 1e4]),
     st.sampled_from([1.0, 2000.0]),
+    st.integers(1, 2),
 )
-def test_tensor_recursion_equals_compiled(seed, n_bars, l_max, scale, steep):
+def test_tensor_recursion_equals_compiled(seed, n_bars, l_max, scale, steep, directions):
     rng = np.random.default_rng(seed)
-    e, a, b = torch.tensor(rng.normal(size=(3, 3, n_bars)) * scale, dtype=torch.float32)
+    e, a, b = torch.tensor(rng.normal(size=(3, 3, directions, n_bars)) * scale, dtype=torch.float32)
     logits, tail = torch.tensor(rng.normal(size=l_max + 1) * steep), torch.tensor(rng.normal())
     length = length_scores(logits, tail.double(), torch.tensor(-3.0))
     fast, slow = compiled_sums(e, a, b, length), tensor_sums(e, a, b, length)
@@ -125,8 +151,8 @@ def test_tensor_recursion_equals_compiled(seed, n_bars, l_max, scale, steep):
 def test_extreme_scores_stay_finite(value, edge):
     e, a, b = (flat(2, 60, x).requires_grad_() for x in (value, edge, edge))
     chain = SpanChain(e, a, b, prior_scores())
-    counts = Counts.of(Spans.of([[], [(0, 60)]]), 60, 20)
-    chain.log_likelihood(counts).sum().backward()
+    observed = Observed.of([Spans.of([[], [(0, 60)]])], 60)
+    chain.log_likelihood(observed).sum().backward()
     for x in (e, a, b):
         assert torch.isfinite(x.grad).all()
         assert x.grad.abs().max() <= 1 + 1e-6
@@ -205,12 +231,12 @@ def test_one_step_learns_the_marks():
     x = torch.randn(3, 24, 8)
     x[..., 0] = torch.tensor(spans.mask(24)) * 2.0
     head = SegmentalHead(8, LengthPrior.of(spans.length, 5), start_bias(spans, 24))
-    counts = Counts.of(spans, 24, 5)
+    observed = Observed.of([spans], 24)
     optimiser = torch.optim.Adam(head.parameters(), 0.1)
     losses = []
     for _ in range(150):
         optimiser.zero_grad()
-        loss = -head(x).log_likelihood(counts).mean()
+        loss = -head(x).log_likelihood(observed).mean()
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
@@ -277,16 +303,27 @@ def test_uncut_leaves_edge_spans_out():
 
 
 @pytest.mark.parametrize("bad", [[(2, 5), (4, 6)], [(3, 3)], [(4, 9)], [(-1, 2)]])
-def test_counts_refuse_bad_spans(bad):
+def test_bad_spans_are_refused(bad):
     with pytest.raises(InputError, match="window 1"):
-        Counts.of(Spans.of([[(0, 2)], bad]), 8, 4)
+        Observed.of([Spans.of([[(0, 2)], bad])], 8)
 
 
-def test_counts_take_keeps_the_order():
-    counts = Counts.of(Spans.of([[(0, 2)], [], [(3, 6)]]), 8, 4)
-    picked = counts.take(torch.tensor([2, 0]))
-    assert picked.bar.sum(1).tolist() == [3, 2]
-    assert picked.length.sum((1, 2)).tolist() == [1, 1]
+def test_observed_take_keeps_the_order():
+    observed = Observed.of([Spans.of([[(0, 2)], [], [(3, 6), (7, 8)]])], 8)
+    picked = observed.take(torch.tensor([2, 1]))
+    assert picked.start[0].tolist() == [3, 7]
+    assert picked.weight.tolist() == [[1, 1], [0, 0]]
+
+
+def test_equal_directions_are_one():
+    """Two directions of the same scores are one that is twice as likely to start."""
+    e, a, b = torch.randn(3, 2, 1, 30, generator=torch.manual_seed(4))
+    length = prior_scores()
+    twice = SpanChain(*(x.expand(-1, 2, -1) for x in (e, a, b)), length)
+    more = length.table.clone() + math.log(2)
+    once = SpanChain(e, a, b, length._replace(table=more))
+    torch.testing.assert_close(twice.log_partition(), once.log_partition())
+    torch.testing.assert_close(twice.posterior(), once.posterior())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from deep.candidates import Candidates, candidates
 from deep.lengths import LengthPrior, length_scores
 from deep.matches import match_probability, spans_above
-from deep.segmental import SpanChain
 from deep.streaming import BarStream, ChainStream, Selection, joined
+from deep.tasks import chain
 from proxytools.decode import Decoder
 
 seeds = st.integers(0, 2**32)
@@ -26,16 +26,16 @@ def lengths(rng, l_max):
 
 
 def noise(rng, n_bars, scale):
-    """Scores like those of a network: spans rare, neighbours alike."""
-    rough = rng.normal(size=(n_bars + 8, 3))
+    """Scores like those of a network: spans rare, neighbours alike; one direction or two."""
+    directions = int(rng.integers(1, 3))
+    rough = rng.normal(size=(n_bars + 8, 3 * directions))
     smooth = np.apply_along_axis(np.convolve, 0, rough, np.ones(5) / 5**0.5, "valid")[:n_bars]
-    return (scale * smooth + [-0.5, -2.0, 0.0]).astype(np.float32)
+    return (scale * smooth + np.tile([-0.5, -2.0, 0.0], directions)).astype(np.float32)
 
 
 def dense(scores, length, longest):
     """(1, T, L) match of every candidate, by the table."""
-    e, a, b = torch.from_numpy(scores).T
-    table = SpanChain(e[None], a[None], b[None], length).span_probabilities(longest)
+    table = chain(torch.from_numpy(scores)[None], length).span_probabilities(longest)
     return match_probability(table.numpy())
 
 

@@ -16,7 +16,9 @@ from deep.device import limited, resolve
 from deep.fitting import Fitting
 from deep.kept import Kept
 from deep.presets import PRESETS, Settings
+from deep.pretrain import Pretraining
 from deep.soft import level_spans
+from deep.teacher import teacher
 from deep.train import Observer
 from proxytools import features as feature_sets
 from proxytools.errors import InputError
@@ -127,37 +129,65 @@ class SpanDetector(BaseEstimator):
         """
         device = resolve(self.device)
         self.feature_names_ = features.names
-        ahead = self.settings.pretrain
         if target is None:
             others = np.flatnonzero(~data.labelled & self.uses_unlabelled)
             chosen = np.append(np.flatnonzero(data.labelled), others)
             features, data = features.take(chosen), data.take(chosen)
-        elif ahead == "proxies":
-            raise InputError("pretrain", got="a target beside proxies", expected="marks")
-        learnt = np.ones(len(data), bool) if target is not None else data.labelled
-        y = np.asarray(data.mask if target is None else target, np.float32)
-        check_target(y[learnt], features.values[learnt].shape[:2])
+        elif self.settings.pretrain == "proxies":
+            raise InputError("pretrain", got="a target beside proxies", expected="marks alone")
+        y = np.asarray(data.mask if target is None else target, np.float32)  # (M, T)
+        n = int(data.labelled.sum()) if target is None else len(data)  # to learn from, the first
+        check_target(y[:n], (n, data.n_bars))
         if self.settings.slide:
-            cut = self.settings.child_bars, self.settings.slide
+            n_before, cut = len(data), (self.settings.child_bars, self.settings.slide)
             data, y = children(data, *cut), children_of(y, *cut)
             features = feature_sets.compute(data.windows.ohlc, features.names)
-        levels = [data.spans] if target is None else level_spans(y)
+            n = n * len(data) // n_before
         with limited(self.threads):
-            fitting = Fitting(
-                self.settings,
-                features,
-                data,
-                y,
-                levels,
-                device=device,
-                seed=self.seed,
-                observer=self.observer or Observer(),
-                kept=self.kept or Kept(),
-            )
+            fitting = self._fitting(features, data, y, n, hard=target is None, device=device)
             self.ensemble_ = fitting.members(fitting.cross_fit(self.inner_folds))
         self.l_max_, self.reader_ = fitting.l_max, fitting.reader
         self.history_, self.held_out_ = fitting.history, fitting.held_out
         return self
+
+    def _fitting(
+        self,
+        features: FeatureSet,
+        data: SpanDataset,
+        y: NDArray[np.float32],
+        n: int,
+        *,
+        hard: bool,
+        device: torch.device,
+    ) -> Fitting:
+        """Prepare to learn from the first ``n`` windows, and to pre-train on all of them."""
+        pretraining = None
+        if self.uses_unlabelled:
+            pretraining = Pretraining(
+                self.settings,
+                features,
+                data,
+                n,
+                teacher=teacher(self.settings.features, self.seed, self.threads),
+                device=device,
+                seed=self.seed,
+                force=self.force,
+            )
+        self.warnings_ = pretraining.warnings if pretraining else []
+        learnt = np.arange(n)
+        features, data, y = features.take(learnt), data.take(learnt), y[:n]
+        return Fitting(
+            self.settings,
+            features,
+            data,
+            y,
+            [data.spans] if hard else level_spans(y),
+            device=device,
+            seed=self.seed,
+            observer=self.observer or Observer(),
+            kept=self.kept or Kept(),
+            pretraining=pretraining,
+        )
 
     def predict(self, features: FeatureSet) -> NDArray[np.float32]:
         """(N, T) probability of lying in a span."""

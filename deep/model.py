@@ -86,6 +86,11 @@ class SpanModel(nn.Module):
         self.mean.copy_(bars.mean(0))
         self.gain.copy_(torch.where(scale > LEAST_SCALE, 1 / scale, 0.0))
 
+    def standardised(self, values: Tensor) -> Tensor:
+        """(N, T, F) what the network reads of features."""
+        x: Tensor = ((values - self.mean) * self.gain).clamp(-MOST, MOST)
+        return x
+
     def forward(self, values: Tensor) -> dict[str, Any]:
         """Compute the outputs of every head, by task.
 
@@ -95,8 +100,7 @@ class SpanModel(nn.Module):
             ``span`` (N, T, K), scores of a bar, of a span's first bar and of its last, with
             their LengthScores under ``length``; or K = 1 logit. Then those of `OtherHeads`.
         """
-        x = ((values - self.mean) * self.gain).clamp(-MOST, MOST)  # (N, T, F)
-        x = _drop(self.input_dropout, x)
+        x = _drop(self.input_dropout, self.standardised(values))  # (N, T, F)
         encoded = _drop(self.dropout, self.encoder(x)[0])  # (N, T, 2H)
         if self.skip:
             encoded = torch.cat([encoded, x], 2)  # (N, T, 2H + F)

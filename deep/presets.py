@@ -10,6 +10,7 @@ from proxytools.errors import InputError
 _CHOICES: dict[str, tuple[str, ...]] = {
     "head": ("segmental", "mask"),
     "countdown_target": ("normalised", "raw"),
+    "pretrain": ("none", "proxies", "masked", "contrastive"),
     "choose_by": ("spans", "loss"),
 }
 _RANGES: dict[str, tuple[type, float, float]] = {
@@ -26,6 +27,7 @@ _RANGES: dict[str, tuple[type, float, float]] = {
     "jitter": (float, 0, 10),
     "slide": (int, 0, 10**6),
     "child_bars": (int, 1, 10**6),
+    "pretrain_epochs": (int, 1, 10**6),
     "members": (int, 1, 100),
     "epochs": (int, 1, 10**6),
     "patience": (int, 1, 10**6),
@@ -77,6 +79,11 @@ class Settings:
     slide, child_bars : int
         Bars from one overlapping child of a window to the next, and bars of a child, where children
         are learnt from in place of windows; a ``slide`` of 0 for whole windows.
+    pretrain : {"none", "proxies", "masked", "contrastive"}
+        What is learnt before the marks, on unlabelled windows as well: soft labels of a boosted
+        proxy, what is hidden in windows, or which window is which. See `deep.pretrain`.
+    pretrain_epochs : int
+        Passes over all those windows.
     members : int
         Models whose scores are averaged; they differ in their random streams.
     epochs, patience : int
@@ -120,6 +127,9 @@ class Settings:
     slide: int = 0
     child_bars: int = 64
 
+    pretrain: str = "none"
+    pretrain_epochs: int = 5
+
     members: int = 5
     epochs: int = 60
     patience: int = 12
@@ -153,6 +163,13 @@ class Settings:
         """Weight of each task that is learnt, "span" first."""
         others = {name: getattr(self, name) for name in ("type", "pointers", "countdown")}
         return {"span": 1.0, **{name: weight for name, weight in others.items() if weight > 0}}
+
+    @property
+    def metric(self) -> str:
+        """Name of the held-out figure that chooses the pass; larger is better."""
+        if self.choose_by == "loss":
+            return "negated_sum_of_losses"
+        return "log_likelihood" if self.head == "segmental" else "span_average_precision"
 
 
 def _illegal(name: str, value: object, expected: str) -> InputError:

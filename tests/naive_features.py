@@ -28,7 +28,7 @@ def features(window):
     """All others: a dict of (T,) arrays."""
     window = np.asarray(window, float)
     out = {}
-    for part in (candle, multiscale, states, directionless, placements, centred, jade):
+    for part in (candle, multiscale, states, directionless, placements, centred, drift, jade):
         for name, values in part(window).items():
             out[name] = np.array(values)
     return out
@@ -241,3 +241,36 @@ def centred(window):
             )
         rows.append(row)
     return pd.DataFrame(rows).to_dict("list")
+
+
+def drift(window):
+    """Signed moves in units of the variance around, every sum written out."""
+    n, (_, h, l, c) = len(window), window.T  # noqa: E741
+    prev = prices_before(window)[:-1]
+    h, l = np.maximum(h, prev), np.minimum(l, prev)  # noqa: E741
+    move, lean, extent = c - prev, (h - prev) - (prev - l), (h - l) ** 2
+    variance = 0.5 * extent - 0.386 * move**2
+    typical = max(np.median(extent), 0.01 * extent.mean()) / 3
+    names = ["drift", "lean", "drift_energy", "bar_variance", "log_variance"]
+    names += ["log_variance_3", "log_variance_1", "sigma_trend"]
+    sides = [(1, 1), (3, 3), (4, 0), (0, 4), (9, 0), (0, 9)]
+    names += [f"{what}_{a}_{b}" for what in ("drift", "abs_drift") for a, b in sides]
+    if typical == 0:
+        return {name: np.zeros(n) for name in names}
+    log = np.log(variance / typical + 0.05)
+
+    def around(tau):
+        weights = np.exp(-np.abs(np.subtract.outer(np.arange(n), np.arange(n))) / tau)
+        return weights @ log / weights.sum(1)
+
+    level = around(15)
+    sigma = np.sqrt(typical * np.exp(level)) * 1.1
+    scaled = move / sigma
+    rows = [scaled, lean / sigma, scaled**2, variance / sigma**2, log - level]
+    rows += [around(3) - level, around(1) - level, (level - level.mean()) / 2]
+    moved = [
+        [sum(part := scaled[max(t - a, 0) : t + b + 1]) / np.sqrt(len(part)) for t in range(n)]
+        for a, b in sides
+    ]
+    rows += [*moved, *np.abs(moved)]
+    return {name: np.clip(row, -8, 8) for name, row in zip(names, rows, strict=True)}

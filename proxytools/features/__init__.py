@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from proxytools.errors import InputError
-from proxytools.features import causal, classic, directionless, jade, whole
+from proxytools.features import causal, classic, directionless, drift, jade, whole
 from proxytools.features.check import check_all, check_feature
 from proxytools.features.registry import (
     WHOLE,
@@ -45,16 +45,27 @@ _CAUSAL = add_module(causal)
 _DIRECTIONLESS = add_module(directionless)
 _WHOLE = add_module(whole)
 _JADE = add_module(jade)
+_DRIFT = add_module(drift)
+_FULL = _CAUSAL + _DIRECTIONLESS + _WHOLE
+
+
+def _mirrored(name: str) -> bool:
+    """Whether turning a window upside down keeps the feature, or changes its sign alone."""
+    entry = describe(name)
+    return entry.direction_free or entry.signed
+
 
 SETS: dict[str, tuple[str, ...]] = {
     "classic": _CLASSIC[:4],
     "directionless": _DIRECTIONLESS,
     "causal": _CAUSAL,
-    "full": _CAUSAL + _DIRECTIONLESS + _WHOLE,
+    "full": _FULL,
+    "directed": tuple(name for name in _FULL if _mirrored(name)) + _DRIFT,
     "jade": _JADE,
 }
 """The predecessor's four; the three terms of the directionless formula; all scale-free features
-that never look ahead; these with the ones for windows seen whole; and the twelve that the
+that never look ahead; these with the ones for windows seen whole; those among them that tell a
+window from its mirror image by a sign alone, with more of that kind; and the twelve that the
 predecessor's detector read."""
 
 

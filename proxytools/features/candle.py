@@ -6,7 +6,9 @@ from proxytools.features.registry import Feature
 from proxytools.features.windowed import compiled, ratio
 
 FEATURES = (
-    Feature("body", "close minus open, -1 to 1", "bar ranges", 0, direction_free=False),
+    Feature(
+        "body", "close minus open, -1 to 1", "bar ranges", 0, direction_free=False, signed=True
+    ),
     Feature("body_size", "absolute body, 0 to 1", "bar ranges", 0),
     Feature("upper_wick", "range above the body, 0 to 1", "bar ranges", 0, direction_free=False),
     Feature("lower_wick", "range below the body, 0 to 1", "bar ranges", 0, direction_free=False),

@@ -52,7 +52,9 @@ def check_feature(name: str, ohlc: Windows | None = None, *, seed: int = 0) -> N
         if entry.scale_free:
             _scale(entry, windows)
         if entry.direction_free:
-            _direction(entry, windows)
+            _direction(entry, windows, 1.0, "no change")
+        if entry.signed:
+            _direction(entry, windows, -1.0, "a change of sign alone")
 
 
 def hostile(rng: np.random.Generator) -> Iterator[Windows]:
@@ -132,11 +134,11 @@ def _scale(entry: Feature, windows: Windows) -> None:
         _require(entry, same, again, f"no change when prices are times {factor}")
 
 
-def _direction(entry: Feature, windows: Windows) -> None:
+def _direction(entry: Feature, windows: Windows, sign: float, promise: str) -> None:
     values = _values(entry, windows)
     again = _values(entry, -windows[..., [0, 2, 1, 3]])
-    same = np.isclose(again, values, rtol=TOLERANCE, atol=TOLERANCE)
-    _require(entry, same, again, "no change when the window is turned upside down")
+    same = np.isclose(again, sign * values, rtol=TOLERANCE, atol=TOLERANCE)
+    _require(entry, same, again, f"{promise} when the window is turned upside down")
 
 
 def _require(

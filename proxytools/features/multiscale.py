@@ -45,6 +45,7 @@ FEATURES = (
             "half ranges",
             k - 1,
             direction_free=False,
+            signed=True,
         )
         for k in PLACES
     ),
@@ -64,6 +65,7 @@ FEATURES = (
             "mean ranges x sqrt(bars)",
             max(k, TYPICAL - 1),
             direction_free=False,
+            signed=True,
         )
         for k in MOVES
     ),

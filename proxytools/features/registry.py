@@ -48,6 +48,8 @@ class Feature:
         Unchanged when all prices are multiplied by one positive number.
     direction_free : bool
         Unchanged when the window is turned upside down.
+    signed : bool
+        Changes its sign then, and nothing else.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Feature:
     lookahead: int | None = 0
     scale_free: bool = True
     direction_free: bool = True
+    signed: bool = False
 
     @property
     def causal(self) -> bool:

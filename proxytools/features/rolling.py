@@ -34,6 +34,7 @@ FEATURES = (
         "bars",
         WHOLE,
         direction_free=False,
+        signed=True,
     ),
     Feature("streak_length", "absolute streak", "bars", WHOLE),
     Feature("range_ratio", "bar range over its exponential average, 0 to 10", "ratio", WHOLE),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from sklearn.base import clone
 
-from deep import checkpoint
+from deep import checkpoint, tables
 from deep.detector import SpanDetector
+from deep.diagnostics import Recorder
+from deep.train import Observer, Observers
 from proxytools import evaluate, rundir
 from proxytools.proxies.store import Model
 from proxytools.types import SpanDataset
@@ -28,7 +28,7 @@ def train(
     """Train a detector on all labelled windows and write it into a run.
 
     Files: ``best_model.pt``, ``metadata.json``, ``seen.npy`` (see `deep.checkpoint`),
-    ``history.csv`` (one row for each pass of each fold and member), ``metrics.json``.
+    the diagnostics of every fold and member (see `deep.tables`), ``curves.png``, ``metrics.json``.
 
     Parameters
     ----------
@@ -43,6 +43,8 @@ def train(
         ``"outer folds"``, or ``"inner folds"``, which chose stopping and decoding and so flatter
         a little.
     """
+    from deep import curves  # imports matplotlib
+
     computed = evaluate.compute(data, [detector])
     own = computed[detector.feature_set]
     metrics: dict[str, Any] = {"model": detector.name, "evaluation": "inner folds"}
@@ -58,9 +60,13 @@ def train(
             track=track,
         )
         outer = {"evaluation": "outer folds", **fitted.metrics}
-    final = clone(detector).fit(own, data)
+    recorder = Recorder(own.names)
+    observer = Observers([detector.observer or Observer(), recorder])
+    final = clone(detector).set_params(observer=observer).fit(own, data)
     checkpoint.save(checkpoint.model_of(final, data, own), run)
-    pd.json_normalize(list(map(asdict, final.history_))).to_csv(run / "history.csv", index=False)
+    recorded = tables.of(recorder.rows)
+    tables.write(recorded, run)
+    curves.draw(recorded, detector.settings.metric, run / "curves.png")
     metrics |= outer or final.held_out_
     run.write_json("metrics.json", metrics)
     return metrics

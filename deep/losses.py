@@ -81,14 +81,6 @@ class Objective:
             tasks["countdown"] = Countdown.of(spans, n_bars, settings.countdown_target, device)
         return cls(tasks, settings.tasks, spans, settings)
 
-    @property
-    def metric(self) -> str:
-        """What `held_out` gives."""
-        if self.settings.choose_by == "loss":
-            return "summed_loss"
-        segmental = self.settings.head == "segmental"
-        return "log_likelihood" if segmental else "span_average_precision"
-
     def losses(
         self, outputs: dict[str, Any], windows: Tensor, batch: Tensor | None = None
     ) -> dict[str, Tensor]:
@@ -134,7 +126,7 @@ class Objective:
         return torch.sigmoid(outputs["span"][..., 0] - np.log(self.settings.positive_weight))
 
     def held_out(self, outputs: dict[str, Any], windows: Tensor) -> float:
-        """Return the metric on windows that the model did not learn from; larger is better."""
+        """Return the metric of the settings on windows not learnt from; larger is better."""
         if self.settings.choose_by == "loss":
             return -float(torch.stack(list(self.losses(outputs, windows).values())).sum())
         if self.settings.head == "segmental":

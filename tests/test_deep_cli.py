@@ -91,9 +91,9 @@ def test_settings_from_flags(data, tmp_path):
     train(data, tmp_path / "run", "--epochs", "2", "--members", "1", "--folds", "2")
     settings = json.loads((tmp_path / "run" / "metadata.json").read_text())["settings"]
     assert (settings["epochs"], settings["members"]) == (2, 1)
-    history = (tmp_path / "run" / "history.csv").read_text().splitlines()
-    assert history[0] == "run,epoch,epochs,loss,held_out,best,losses.span"
-    assert sum(line.startswith("member") for line in history) <= 2
+    passes = (tmp_path / "run" / "epoch_metrics.csv").read_text().splitlines()
+    assert passes[0].startswith("run,epoch,train_loss,val_loss,")
+    assert 1 <= sum(line.startswith("member") for line in passes) <= 2
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["evaluation"] == "outer folds"
     assert metrics["ci_low"] <= metrics["pearson_r"] <= metrics["ci_high"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from deep import checkpoint, jobs
+from deep import checkpoint, jobs, tables
 from deep.detector import SpanDetector
 from deep.presets import PRESETS, Settings
 from deep.train import Observer
@@ -360,8 +360,9 @@ def test_a_training_leaves_everything_in_its_run(tmp_path):
     data = small.planted()
     with rundir.create(tmp_path / "a", **ABOUT) as new:
         metrics = jobs.train(new, detector(), data, n_folds=2)
-    names = {"run.json", "metrics.json", "history.csv", "best_model.pt", "metadata.json"}
-    assert {path.name for path in (tmp_path / "a").iterdir()} == names | {"seen.npy"}
+    names = {"run.json", "metrics.json", "best_model.pt", "metadata.json", "seen.npy"}
+    names |= {"curves.png", *(f"{table}.csv" for table in tables.COLUMNS)}
+    assert {path.name for path in (tmp_path / "a").iterdir()} == names
     assert metrics["evaluation"] == "outer folds"
     assert json.loads((tmp_path / "a" / "metrics.json").read_text()) == metrics
     assert (

@@ -1,0 +1,105 @@
+"""How large gradients are, layer by layer, and how much of them each task asks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deep.losses import Objective
+from deep.model import SpanModel
+
+
+class LayerNorms:
+    """Norms of a model's gradients, added up over the batches of a pass without leaving the device.
+
+    Parameters
+    ----------
+    model : nn.Module
+
+    Attributes
+    ----------
+    names : list of str
+        Of the layers: modules that hold weights, one for each depth of an LSTM.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Linear(2, 1, bias=False), nn.Linear(1, 1, bias=False))
+    >>> norms = LayerNorms(model)
+    >>> model[0].weight.grad, model[1].weight.grad = torch.ones(1, 2) * 3, torch.ones(1, 1) * 4
+    >>> norms.add()
+    >>> {name: round(value, 3) for name, value in norms.taken().items()}
+    {'total_grad_norm': 5.831, '0': 4.243, '1': 4.0}
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        parameters = dict(model.named_parameters())
+        self.parameters = list(parameters.values())
+        owners = [_layer(name) for name in parameters]
+        self.names = list(dict.fromkeys(owners))
+        rows = [[True] * len(owners)] + [[owner == name for owner in owners] for name in self.names]
+        self.members = torch.tensor(rows, device=self.parameters[0].device).float()  # (1 + L, P)
+        self.sums, self.batches = self.members.new_zeros(len(rows)), 0
+
+    @torch.no_grad()
+    def add(self) -> None:
+        """Add the gradients as they stand; a parameter that has none counts as 0."""
+        zero = self.sums.new_zeros(())
+        squares = [zero if p.grad is None else p.grad.square().sum() for p in self.parameters]
+        self.sums += (self.members @ torch.stack(squares)).sqrt()
+        self.batches += 1
+
+    def taken(self) -> dict[str, float]:
+        """Return the mean over the batches added, of all and by layer, and start again."""
+        means = (self.sums / max(self.batches, 1)).tolist()
+        self.sums, self.batches = torch.zeros_like(self.sums), 0
+        return dict(zip(["total_grad_norm", *self.names], means, strict=True))
+
+
+def _layer(parameter: str) -> str:
+    module, _, name = parameter.rpartition(".")
+    depth = name.removesuffix("_reverse").rpartition("_l")[2]
+    if module == "encoder":
+        return f"{module}.{depth}"
+    return module or name
+
+
+def pulls(
+    model: SpanModel, objective: Objective, values: Tensor, windows: Tensor
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Compute outputs, and for each task the norm of its loss's gradient at the encoder's outputs.
+
+    Tasks meet in what the encoder gives, so its gradient is what each asks the encoder to change;
+    that of the encoder's own weights is bounded by it (Sener and Koltun 2018) and would cost a
+    pass back through all bars for every task. Losses are unweighted. Nothing is drawn and no
+    weight moves; a single task asks for everything, and its norm is taken as 1.
+
+    Parameters
+    ----------
+    model : SpanModel
+        In evaluation mode, without gradients, as averaged weights are.
+    values : (n, T, F) Tensor
+        Features of ``windows`` (n,).
+    """
+    if len(objective.tasks) == 1:
+        with torch.no_grad():
+            return model(values), dict.fromkeys(objective.tasks, 1.0)
+    kept: list[Tensor] = []
+
+    def keep(_: nn.Module, __: Any, given: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
+        kept.append(given[0].detach().requires_grad_())  # (n, T, 2H)
+        return kept[0], given[1]
+
+    with torch.enable_grad(), model.encoder.register_forward_hook(keep):
+        outputs = model(values)
+        losses = objective.losses(outputs, windows)
+        norms = [
+            torch.autograd.grad(loss, kept, retain_graph=True)[0].norm() for loss in losses.values()
+        ]
+    shown = {name: _detached(value) for name, value in outputs.items()}
+    return shown, dict(zip(losses, torch.stack(norms).tolist(), strict=True))
+
+
+def _detached(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) else value

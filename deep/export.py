@@ -8,7 +8,6 @@ with it what torch computes.
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from dataclasses import asdict
 from importlib import import_module
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 
 from deep.detector import SpanDetector
 from deep.model import Ensemble
+from deep.newfile import new_file
 from deep.reading import BarReader, MatchReader
 from proxytools import features
 from proxytools.errors import InputError
@@ -86,19 +86,16 @@ def export(model: Model, path: Path) -> dict[str, Any]:
         The path exists or has nowhere to go, the extra ``onnx`` is not installed, or the
         difference is above `TOLERANCE`. Nothing is left behind.
     """
-    _refuse_existing(path)
-    onnx = _installed("onnx")
     detector = cast(SpanDetector, model.proxy)
     network = Scores(detector.ensemble_, detector.reader_).eval()
-    half = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with new_file(path, "--onnx") as half:
+        onnx = _installed("onnx")
         _write(network, torch.from_numpy(_random_features(model, 1, model.n_bars)), half)
         graph = onnx.load(half)
         for name, value in _metadata(model).items():
             entry = graph.metadata_props.add()
             entry.key, entry.value = f"{METADATA}.{name}", json.dumps(value)
         onnx.save(graph, half)
-        shapes = _shapes(graph)
         difference = _difference(network, model, half)
         if not difference <= TOLERANCE:
             raise InputError(
@@ -107,19 +104,7 @@ def export(model: Model, path: Path) -> dict[str, Any]:
                 expected=f"at most {TOLERANCE:g}",
                 fix="Use other versions of torch and onnxruntime",
             )
-        os.replace(half, path)
-    finally:
-        half.unlink(missing_ok=True)
-    return {**shapes, "max_abs_difference": difference}
-
-
-def _refuse_existing(path: Path) -> None:
-    if os.path.lexists(path):
-        raise InputError(
-            str(path), got="an existing path", expected="a new file", fix="Choose another --onnx"
-        )
-    if not path.parent.is_dir():
-        raise InputError(str(path.parent), got="no such directory", expected="one to write into")
+    return {**_shapes(graph), "max_abs_difference": difference}
 
 
 def _installed(name: str) -> ModuleType:

@@ -8,7 +8,6 @@ only, so ten million bars take the memory of a hundred thousand.
 from __future__ import annotations
 
 import csv
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,10 +23,10 @@ from numpy.typing import NDArray
 from deep.detector import SpanDetector
 from deep.device import limited
 from deep.lengths import LengthScores
+from deep.newfile import new_file
 from deep.reading import BarReader, MatchReader
 from deep.streaming import BarStream, ChainStream, Found, Stream
 from proxytools import features, io
-from proxytools.errors import InputError
 from proxytools.io.table import open_table
 from proxytools.label import Batch, batches
 from proxytools.proxies.store import Model
@@ -115,32 +114,17 @@ def detect(
     InputError
         Bad bars, or ``out`` exists or has nowhere to go. Nothing is left behind.
     """
-    _refuse_existing(out)
-    pieces = io.stream(bars, chunk=chunk, zone=zone, gap=gap)
-    n_bars = None if open_table(bars).is_csv else pq.read_metadata(bars).num_rows
     counts = _Counts()
-    half = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        with half.open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(COLUMNS)
-            todo = counts.watch(track(windows(model, pieces), n_bars))
-            for found in spans(model, todo, threads):
-                table.writerows(found.rows())
-                counts.spans += len(found.found.start)
-        os.replace(half, out)
-    finally:
-        half.unlink(missing_ok=True)
+    with new_file(out, "--out") as half, half.open("w", newline="", encoding="utf-8") as file:
+        pieces = io.stream(bars, chunk=chunk, zone=zone, gap=gap)
+        n_bars = None if open_table(bars).is_csv else pq.read_metadata(bars).num_rows
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        todo = counts.watch(track(windows(model, pieces), n_bars))
+        for found in spans(model, todo, threads):
+            table.writerows(found.rows())
+            counts.spans += len(found.found.start)
     return {**counts.as_dict(), "lookahead_bars": model.lookahead_bars}
-
-
-def _refuse_existing(out: Path) -> None:
-    if os.path.lexists(out):
-        raise InputError(
-            str(out), got="an existing path", expected="a new file", fix="Choose another --out"
-        )
-    if not out.parent.is_dir():
-        raise InputError(str(out.parent), got="no such directory", expected="one to write into")
 
 
 def windows(model: Model, pieces: Iterable[io.Piece]) -> Iterator[Batch]:

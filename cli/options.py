@@ -87,8 +87,8 @@ device = click.option(
 )
 feature_set = click.option(
     "--features",
-    default="full",
-    help="Feature set: full looks ahead inside the window, causal does not, classic has four.",
+    help="Feature set: full looks ahead inside the window, causal does not, classic has four.  "
+    "[default: full; directed for deep]",
 )
 folds = options(
     click.option("--folds", default=5, type=click.IntRange(2), help="Grouped folds."),

@@ -31,6 +31,24 @@ device = click.option(
 @click.option("--epochs", type=click.IntRange(1), help="Passes at most.  [default: the preset's]")
 @click.option("--members", type=click.IntRange(1), help="Models averaged.  [default: the preset's]")
 @click.option("--features", help="Feature set, as of proxytools fit.  [default: the preset's]")
+@click.option(
+    "--pretrain",
+    type=click.Choice(["proxies", "masked", "contrastive"]),
+    help="What to learn before the marks: soft labels of a proxy, hidden bars, or which window is "
+    "which.",
+)
+@click.option("--pretrain-proxies", is_flag=True, help="The same as --pretrain proxies.")
+@click.option(
+    "--pretrain-epochs",
+    type=click.IntRange(1),
+    help="Passes of --pretrain over all windows.  [default: the preset's]",
+)
+@click.option(
+    "--unlabelled",
+    type=options.PATH,
+    help="Bars or windows nobody looked at, for --pretrain as well.",
+)
+@click.option("--force", is_flag=True, help="Learn from a proxy that does not pass the gate, too.")
 @device
 @click.option(
     "--folds",
@@ -53,11 +71,13 @@ def train(**given: Any) -> None:
     """Train the span detector on all labelled windows and save it.
 
     Without --folds the metrics are those of inner folds, which chose stopping and decoding.
+    With --pretrain the same is done without it, and what it gave is reported.
     torchrun lets several processes train together, each on a GPU of its own.
 
     \b
     deep train --data windows.parquet --out runs/a
     deep train --data windows.parquet --folds 5 --json
+    deep train --data windows.parquet --pretrain-proxies --unlabelled bars.parquet
     deep train --resume runs/a
     torchrun --nproc-per-node 2 -m cli.deep train --data windows.parquet --device cuda
     """
@@ -74,14 +94,18 @@ def _train(given: dict[str, Any]) -> None:
     from deep.detector import SpanDetector
     from deep.device import cpu_threads, resolve
     from deep.kept import Kept
-    from deep.presets import preset
+    from deep.presets import on_features, preset
     from proxytools.rundir import UNFINISHED
 
     given["threads"] = given["threads"] or cpu_threads()
-    chosen = {name: given[name] for name in ("features", "epochs", "members") if given[name]}
+    given["pretrain"] = _pretraining(given)
+    names = ("epochs", "members", "pretrain", "pretrain_epochs")
+    chosen = {name: given[name] for name in names if given[name]}
     settings = replace(preset(given["preset"]), **chosen)
+    if given["features"]:
+        settings = on_features(settings, given["features"])
     resolve(given["device"])
-    data = inputs.read(given)
+    data = inputs.read_all(given)
     out = inputs.out(given)
     with _run_of(out, given) as run, _watch(settings.members, given) as watch:
         detector = SpanDetector(
@@ -89,6 +113,7 @@ def _train(given: dict[str, Any]) -> None:
             seed=given["seed"],
             device=given["device"],
             threads=given["threads"],
+            force=given["force"],
             observer=watch,
             kept=Kept(run / UNFINISHED),
         )
@@ -97,10 +122,16 @@ def _train(given: dict[str, Any]) -> None:
         )
     if parallel.rank() > 0:
         return
+    for warning in metrics.get("warnings", []):
+        show.note(f"Warning: {warning}")
     if given["as_json"]:
         show.as_json({**metrics, "run": str(out)})
     else:
-        show.metrics(metrics, f"{given['preset']}, held out in {metrics['evaluation']}")
+        own = ("without_pretraining", "pretraining_gain", "warnings")
+        shown = {name: value for name, value in metrics.items() if name not in own}
+        show.metrics(shown, f"{given['preset']}, held out in {metrics['evaluation']}")
+        if "pretraining_gain" in metrics:
+            show.gain(metrics["pretraining_gain"], given["pretrain"])
     show.note(f"Wrote {out}", quiet=given["quiet"])
 
 
@@ -128,6 +159,25 @@ def evaluate(run: Path, **given: Any) -> None:
         show.as_json(metrics)
     else:
         show.metrics(metrics, f"{model.proxy.name} on {metrics['n_windows']} windows")
+
+
+def _pretraining(given: dict[str, Any]) -> str | None:
+    """Return the kind of pre-training, of which the options have to agree."""
+    from proxytools.errors import InputError
+
+    if given["pretrain_proxies"] and given["pretrain"] not in (None, "proxies"):
+        raise InputError(
+            "--pretrain-proxies", got=f"--pretrain {given['pretrain']} as well", expected="one"
+        )
+    kind: str | None = "proxies" if given["pretrain_proxies"] else given["pretrain"]
+    for name in ("unlabelled", "pretrain_epochs", "force"):
+        if given[name] and kind is None:
+            raise InputError(
+                f"--{name.replace('_', '-')}",
+                got="no pre-training that it could serve",
+                expected="--pretrain as well",
+            )
+    return kind
 
 
 @contextmanager
@@ -173,12 +223,18 @@ def _watch(members: int, given: dict[str, Any]) -> Iterator[Observer | None]:
         return
     trainings = INNER_FOLDS + members
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("training", total=trainings * ((given["folds"] or 0) + 1))
+        folds, ways = given["folds"], 2 if given["pretrain"] else 1
+        fits = folds * ways + 1 if folds else ways
+        task = progress.add_task("training", total=trainings * fits)
         runs: list[str] = []
 
         class Shown(Observer):
             def start(self, run: str, *training: Any) -> None:
                 runs.append(run)
+
+            def pretraining(self, done: Epoch) -> None:
+                text = f"{done.run}: loss {done.loss:.3f}"
+                progress.update(task, description=text)
 
             def epoch(self, done: Epoch, training: Training) -> None:
                 share = len(runs) - 1 + done.epoch / done.epochs

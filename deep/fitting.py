@@ -15,18 +15,20 @@ from deep.device import seeded
 from deep.kept import Kept
 from deep.losses import Objective
 from deep.model import LEAST_TYPES, Ensemble, SpanModel
-from deep.presets import Settings
+from deep.presets import Settings, is_mirrored
 from deep.pretrain import Pretraining
 from deep.reading import BarReader, MatchReader, Reader
 from deep.soft import prior_of
 from deep.train import Observer, train
 from deep.training import Epoch, Training
 from proxytools import splits
+from proxytools.errors import InputError
+from proxytools.features import describe
 from proxytools.metrics.bar import bar_metrics
 from proxytools.metrics.span import span_metrics
 from proxytools.types import FeatureSet, Int, SpanDataset, Spans
 
-AHEAD = 1  # marks the random stream of a training's pre-training
+AHEAD = 1  # names the random stream of a training's pre-training
 FIRST_MEMBER = 1000  # random stream of the first member; those of inner folds come before
 
 
@@ -84,6 +86,7 @@ class Fitting:
         self.levels = levels = [augment.repeated(spans, data.n_bars, ways) for spans in levels]
         self.values = torch.from_numpy(values).to(device)  # (V * N, T, F)
         self.n_types = n_types(data.classes)
+        self.signs = torch.from_numpy(signs_of(features.names, settings.directions))
         self.objective = Objective.of(
             settings, levels, self.target, none=self.n_types - 1, device=device
         )
@@ -133,13 +136,14 @@ class Fitting:
             start = prior_of(self.levels, places, self.data.n_bars, self.l_max)
             model = SpanModel(self.values.shape[2], settings, *start, self.n_types)
             model.to(self.device)
+            model.signs.copy_(self.signs)
             if settings.standardise:
                 model.standardise(self.values[learnt])
             if self.pretraining is not None:
                 self.history += self.pretraining.on(windows, held).train(
                     model,
                     (self.seed, stream, AHEAD),
-                    f"{run}, pre-training",
+                    run,
                     observer=self.observer,
                     kept=self.kept,
                 )
@@ -158,6 +162,25 @@ class Fitting:
             )
         self.history += training.history
         return best, training.history
+
+
+def signs_of(names: Sequence[str], directions: int) -> NDArray[np.float32]:
+    """(F,) by what a mirror multiplies each feature.
+
+    Raises
+    ------
+    InputError
+        There are two directions, and a mirror does something else to a feature.
+    """
+    for name in names:
+        if directions > 1 and not is_mirrored(name):
+            raise InputError(
+                f"feature {name}",
+                got="values that a mirror changes by more than their sign",
+                expected="features of the set directed, for a detector with two directions",
+                fix="Choose other features, or directions = 1",
+            )
+    return np.array([-1 if describe(name).signed else 1 for name in names], np.float32)
 
 
 def n_types(classes: Sequence[str]) -> int:

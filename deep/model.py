@@ -24,6 +24,10 @@ class SpanModel(nn.Module):
     With ``settings.skip`` the head reads the encoder's outputs beside the features themselves, so
     that what a linear model of single bars can do need not pass through the recurrent bottleneck.
 
+    With two directions the same network reads the window and its mirror image, upside down: what it
+    says of a span upwards in one it says of a span downwards in the other. Features must then be
+    such that a mirror changes no more than their sign (``signs``, -1 where it does).
+
     Parameters
     ----------
     n_features : int
@@ -43,6 +47,7 @@ class SpanModel(nn.Module):
 
     mean: Tensor
     gain: Tensor
+    signs: Tensor
     log_sigma: nn.Parameter | None
 
     def __init__(
@@ -56,6 +61,8 @@ class SpanModel(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("gain", torch.ones(n_features))
+        self.register_buffer("signs", torch.ones(n_features))
+        self.directions = settings.directions
         dropout = nn.Dropout1d if settings.whole_columns else nn.Dropout
         self.input_dropout = dropout(settings.input_dropout)
         self.encoder = nn.LSTM(
@@ -71,7 +78,7 @@ class SpanModel(nn.Module):
         n_inputs = 2 * settings.hidden + n_features * settings.skip
         self.head: SegmentalHead | nn.Linear
         if settings.head == "segmental":
-            self.head = SegmentalHead(n_inputs, prior, start_bias)
+            self.head = SegmentalHead(n_inputs, prior, start_bias, settings.directions)
         else:
             self.head = nn.Linear(n_inputs, 1)
         self.others = OtherHeads(n_inputs, settings.tasks, n_types)
@@ -80,8 +87,13 @@ class SpanModel(nn.Module):
 
     @torch.no_grad()
     def standardise(self, values: Tensor) -> None:
-        """Take mean and spread of each feature from training windows (N, T, F)."""
+        """Take mean and spread of each feature from training windows (N, T, F).
+
+        With two directions the mirror images count as well.
+        """
         bars = values.double().flatten(0, 1)  # (N * T, F)
+        if self.directions > 1:
+            bars = torch.cat([bars, bars * self.signs])
         scale = bars.std(0, correction=0)
         self.mean.copy_(bars.mean(0))
         self.gain.copy_(torch.where(scale > LEAST_SCALE, 1 / scale, 0.0))
@@ -97,17 +109,22 @@ class SpanModel(nn.Module):
         Returns
         -------
         dict
-            ``span`` (N, T, K), scores of a bar, of a span's first bar and of its last, with
-            their LengthScores under ``length``; or K = 1 logit. Then those of `OtherHeads`.
+            ``span`` (N, T, K), scores of a bar, of a span's first bar and of its last for each
+            direction, with their LengthScores under ``length``; or K = 1 logit. Then those of
+            `OtherHeads`.
         """
-        x = _drop(self.input_dropout, self.standardised(values))  # (N, T, F)
-        encoded = _drop(self.dropout, self.encoder(x)[0])  # (N, T, 2H)
+        x = _drop(self.input_dropout, self.standardised(values)[:, None])  # (N, 1, T, F)
+        if self.directions > 1:
+            x = torch.cat([x, x * self.signs], 1)  # (N, D, T, F)
+        encoded = self.encoder(x.flatten(0, 1))[0].unflatten(0, x.shape[:2])  # (N, D, T, 2H)
+        encoded = _drop(self.dropout, encoded)
         if self.skip:
-            encoded = torch.cat([encoded, x], 2)  # (N, T, 2H + F)
-        outputs = self.others(encoded)
+            encoded = torch.cat([encoded, x], 3)  # (N, D, T, 2H + F)
+        outputs = self.others(encoded.mean(1))
         if isinstance(self.head, SegmentalHead):
-            return {"span": self.head.scores(encoded), "length": self.head.length(), **outputs}
-        return {"span": self.head(encoded), **outputs}
+            scores = self.head.scores(encoded).transpose(1, 2).flatten(2)  # (N, T, 3 D)
+            return {"span": scores, "length": self.head.length(), **outputs}
+        return {"span": self.head(encoded[:, 0]), **outputs}
 
     def length(self) -> LengthScores:
         """Length scores of the segmental head."""
@@ -144,8 +161,9 @@ class OtherHeads(nn.Module):
 
 
 def _drop(dropout: nn.Module, x: Tensor) -> Tensor:
-    """Drop out of (N, T, C); one that drops whole channels then drops columns of a window."""
-    dropped: Tensor = dropout(x.transpose(1, 2)).transpose(1, 2)
+    """Drop out of (N, D, T, C); one that drops whole channels then drops columns of a window."""
+    columns = x.permute(0, 3, 1, 2)  # (N, C, D, T)
+    dropped: Tensor = dropout(columns.flatten(2)).view_as(columns).permute(0, 2, 3, 1)
     return dropped
 
 

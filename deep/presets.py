@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from proxytools.errors import InputError
+from proxytools.features import SETS, describe
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "head": ("segmental", "mask"),
@@ -14,6 +15,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "choose_by": ("spans", "loss"),
 }
 _RANGES: dict[str, tuple[type, float, float]] = {
+    "directions": (int, 1, 2),
     "hidden": (int, 1, 4096),
     "layers": (int, 1, 8),
     "input_dropout": (float, 0, 0.95),
@@ -41,12 +43,15 @@ _RANGES: dict[str, tuple[type, float, float]] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of one detector; the defaults are the preset ``segmental``.
+    """Settings of one detector.
 
     Parameters
     ----------
     head : {"segmental", "mask"}
         How spans are scored: an exact distribution over spans, or one logit a bar.
+    directions : int
+        2 where a span of ``segmental`` goes up or down all through, which nobody marks: bars then
+        add up in one direction. 1 where it has none.
     features : str
         A name in `proxytools.features.SETS`.
     standardise : bool
@@ -103,6 +108,7 @@ class Settings:
     """
 
     head: str = "segmental"
+    directions: int = 1
     features: str = "full"
     standardise: bool = True
     hidden: int = 16
@@ -151,6 +157,8 @@ class Settings:
             if type(value) not in (kind, int) or not least <= value <= most:
                 number = "a number" if kind is float else "an integer"
                 raise _illegal(name, value, f"{number} from {least:g} to {most:g}")
+        if self.directions > 1 and self.head != "segmental":
+            raise _illegal("directions", self.directions, "1 for the head mask")
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type == "bool" and type(value) is not bool:
@@ -177,10 +185,18 @@ def _illegal(name: str, value: object, expected: str) -> InputError:
 
 
 PRESETS: dict[str, Settings] = {
-    "segmental": Settings(),
+    "segmental": Settings(directions=2, features="directed"),
     # Span detection alone, as one would try it first.
     "single": Settings(
-        head="mask", hidden=256, learning_rate=1e-3, positive_weight=15.0, soft_edge=1
+        head="mask",
+        hidden=256,
+        positive_weight=15.0,
+        soft_edge=1,
+        backwards=False,
+        members=1,
+        epochs=40,
+        patience=8,
+        learning_rate=1e-3,
     ),
     # Where a span is and how far it is away, nothing else.
     "stones": Settings(
@@ -189,9 +205,11 @@ PRESETS: dict[str, Settings] = {
         countdown=1.0,
         positive_weight=10.0,
         focal=2.0,
-        learning_rate=1e-3,
+        backwards=False,
+        members=1,
         epochs=200,
         patience=30,
+        learning_rate=1e-3,
     ),
     # The predecessor as it was: four tasks, each bar for itself, chosen by another loss than
     # the one it learns from. Kept to compare with.
@@ -244,3 +262,21 @@ def preset(name: str) -> Settings:
             fix=f"Did you mean {near[0]}" if near else "",
         )
     return PRESETS[name]
+
+
+def on_features(settings: Settings, name: str) -> Settings:
+    """Let settings read another feature set, with two directions only where mirrors allow them.
+
+    Examples
+    --------
+    >>> on_features(preset("segmental"), "full").directions
+    1
+    """
+    mirrored = all(map(is_mirrored, SETS.get(name, ())))
+    return replace(settings, features=name, directions=settings.directions if mirrored else 1)
+
+
+def is_mirrored(name: str) -> bool:
+    """Whether turning a window upside down changes no more than the sign of a feature."""
+    entry = describe(name)
+    return entry.direction_free or entry.signed

@@ -5,10 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deep.device import limited, resolve, seeded
+from deep.fitting import signs_of
 from deep.lengths import LengthPrior
 from deep.matches import THRESHOLDS, choose_threshold, match_probability, spans_above
 from deep.model import Ensemble, SpanModel
-from deep.presets import PRESETS, Settings, preset
+from deep.presets import PRESETS, Settings, on_features, preset
 from deep.segmental import SegmentalHead
 from deep.soft import level_spans, soften
 from deep.tasks import Likelihood, WeightedBars, chain
@@ -87,7 +88,7 @@ def test_an_ensemble_is_the_mean_of_its_members():
 
 
 def test_presets():
-    assert PRESETS["segmental"] == Settings()
+    assert preset("segmental") is PRESETS["segmental"]
     single = preset("single")
     assert (single.head, single.hidden) == ("mask", 256)
     assert 10 <= single.positive_weight <= 20
@@ -244,3 +245,46 @@ def test_the_threshold_separates_what_matches_from_what_does_not():
 def test_iou_of_the_twin():
     assert iou((0, 4), (2, 6)) == pytest.approx(2 / 6)
     assert iou((0, 2), (2, 4)) == 0
+
+
+def directed(**given):
+    with seeded((0,), CPU):
+        made = SpanModel(5, Settings(directions=2, hidden=4, **given), PRIOR, -3.0).eval()
+    made.signs.copy_(torch.tensor([1.0, -1, 1, -1, -1]))
+    return made
+
+
+def test_a_mirror_image_swaps_the_directions():
+    network, x = directed(), values()
+    network.standardise(x + 3)
+    with torch.no_grad():
+        up, down = (network(v)["span"].unflatten(2, (2, 3)) for v in (x, x * network.signs))
+    assert not torch.allclose(up[:, :, 0], up[:, :, 1])
+    torch.testing.assert_close(down, up.flip(2))
+    one, other = (chain(v.flatten(2), network.length()).posterior() for v in (up, down))
+    torch.testing.assert_close(one, other)
+
+
+def test_mirrored_features_have_no_mean_where_their_sign_changes():
+    network = directed()
+    network.standardise(values() + 3)
+    assert (network.mean[network.signs < 0] == 0).all()
+    assert (network.mean[network.signs > 0] > 2).all()
+
+
+def test_both_directions_lose_the_same_columns():
+    network, x = directed(dropout=0.5, input_dropout=0.5).train(), values(8)
+    network.head.scores.weight.data.fill_(1.0)
+    network.signs.fill_(1.0)  # then both see the same
+    scores = network(x)["span"].unflatten(2, (2, 3))
+    torch.testing.assert_close(scores[:, :, 0], scores[:, :, 1])
+
+
+def test_two_directions_need_features_that_mirrors_allow():
+    assert on_features(preset("segmental"), "causal").directions == 1
+    assert on_features(preset("segmental"), "directed").directions == 2
+    with pytest.raises(InputError, match=r"upper_wick.*directed"):
+        signs_of(("body", "upper_wick"), 2)
+    np.testing.assert_array_equal(signs_of(("body", "body_size"), 2), [-1, 1])
+    with pytest.raises(InputError, match="directions"):
+        Settings(head="mask", directions=2)

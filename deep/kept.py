@@ -34,12 +34,10 @@ class Kept:
     ----------
     folder : Path, optional
         Where; without one nothing is kept. Of several processes only the first uses it.
-    seconds : float
-        Between two states of one training at least; the last is always kept.
     """
 
-    def __init__(self, folder: Path | None = None, seconds: float = SECONDS) -> None:
-        self.folder, self.seconds = folder, seconds
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
 
     def going_on(
         self, training: Training, observer: Observer, *learnt: Any
@@ -71,18 +69,18 @@ class Kept:
                 observer.load_state_dict(state["observer"])
             except archive.DAMAGED as error:
                 raise _damaged(path, error) from None
-        return _Keeper(path, observer, self.seconds)
+        return _Keeper(path, observer)
 
 
 class _Keeper:
-    """Writes the state of one training, now and then."""
+    """Writes the state of one training, now and then, and at its end."""
 
-    def __init__(self, path: Path, observer: Observer, seconds: float) -> None:
-        self.path, self.observer, self.seconds = path, observer, seconds
+    def __init__(self, path: Path, observer: Observer) -> None:
+        self.path, self.observer = path, observer
         self.written = time.monotonic()
 
     def __call__(self, training: Training) -> None:
-        due = parallel.agreed(time.monotonic() - self.written >= self.seconds)
+        due = parallel.agreed(time.monotonic() - self.written >= SECONDS)
         if not (due or training.finished):
             return
         state = {"training": training.state_dict(), "observer": self.observer.state_dict()}

@@ -28,6 +28,18 @@ def read(given: dict[str, Any], classes: tuple[str, ...] | None = None) -> SpanD
     return io.read(given["data"], classes=classes, **{name: given[name] for name in names})
 
 
+def read_all(given: dict[str, Any]) -> SpanDataset:
+    """Read the data set, and the windows of ``--unlabelled`` beside it."""
+    from proxytools import io
+
+    data = read(given)
+    if given["unlabelled"] is None:
+        return data
+    names = ("zone", "gap", "bar_interval")
+    bars = {"bars": data.n_bars, **{name: given[name] for name in names}}
+    return io.with_unlabelled(data, io.read(given["unlabelled"], **bars))
+
+
 def limit_threads(threads: int) -> None:
     """Hold the libraries that a model cannot tell to ``--threads`` as well."""
     import numba

@@ -85,6 +85,17 @@ def metrics(values: dict[str, Any], title: str) -> None:
     table([{"metric": name, "value": value} for name, value in flat.items()], title)
 
 
+def gain(values: dict[str, float | None], kind: str) -> None:
+    """Print in a line what pre-training gave, with its intervals where there are some."""
+    parts = []
+    for name in ("pearson_r", "span_f1_50"):
+        low, high = values.get(f"{name}_low"), values.get(f"{name}_high")
+        interval = "" if low is None or high is None else f" [{low:+.3f}, {high:+.3f}]"
+        value = values[name]
+        parts.append(f"{name} {'-' if value is None else f'{value:+.3f}'}{interval}")
+    click.echo(f"Pre-training ({kind}) gave {', '.join(parts)}")
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return "-"

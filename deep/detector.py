@@ -168,7 +168,7 @@ class SpanDetector(BaseEstimator):
                 features,
                 data,
                 n,
-                teacher=teacher(self.settings.features, self.seed, self.threads),
+                teacher=teacher(self.seed, self.threads),
                 device=device,
                 seed=self.seed,
                 force=self.force,

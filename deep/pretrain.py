@@ -26,6 +26,8 @@ from proxytools.errors import GateError
 from proxytools.evaluate import CrossFit
 from proxytools.types import FeatureSet, Int, SpanDataset, Spans
 
+AHEAD = ", pre-training"  # follows the name of the training whose pre-training it is
+
 
 class Taught(Ahead):
     """The model itself, as far as it finds spans."""
@@ -121,11 +123,11 @@ class Pretraining:
 
     def _soft_labels(self, chosen: Int, judge: bool) -> NDArray[np.float32]:
         """(n, T) what a teacher fitted on the chosen windows makes of them."""
-        data, features = self.data.take(chosen), self.features.take(chosen)
-        fitted = self.teacher.cross_fit(data, features)
+        data = self.data.take(chosen)
+        fitted = self.teacher.cross_fit(data)
         if judge:
-            self._judge(data, features, fitted)
-        return self.teacher.soft_labels(data, features, fitted)
+            self._judge(data, fitted)
+        return self.teacher.soft_labels(data, fitted)
 
     def _objective(self, target: NDArray[np.float32]) -> Objective:
         """Let the span task, and it alone, learn from soft labels (M, T)."""
@@ -136,9 +138,9 @@ class Pretraining:
         turned = augment.turned(target, self.ways)
         return Objective.of(alone, levels, turned, none=0, device=self.values.device)
 
-    def _judge(self, data: SpanDataset, features: FeatureSet, fitted: CrossFit) -> None:
+    def _judge(self, data: SpanDataset, fitted: CrossFit) -> None:
         try:
-            self.teacher.check_gate(data, features, fitted)
+            self.teacher.check_gate(data, fitted)
         except GateError as error:
             if not self.force:
                 raise
@@ -186,7 +188,7 @@ class Start:
                 self.objective,
                 self.values,
                 self.learnt,
-                run=run,
+                run=run + AHEAD,
                 observer=watch,
                 keep=kept.going_on(training, watch, self.values, self.target, self.learnt),
             )

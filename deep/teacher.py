@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from proxytools import evaluate, leaderboard, proxies
+from proxytools import evaluate, features, leaderboard, proxies
 from proxytools.evaluate import CrossFit
 from proxytools.proxies.reference import PositionPrior
-from proxytools.types import FeatureSet, Proxy, SpanDataset
+from proxytools.types import Proxy, SpanDataset
 
 FOLDS = 3  # in which a teacher is cross-fitted
 
 
-def teacher(features: str, seed: int, threads: int) -> Teacher:
-    """Return LightGBM as the teacher of a detector that reads these features."""
-    return Teacher(proxies.make("lightgbm", features=features, seed=seed, threads=threads), seed)
+def teacher(seed: int, threads: int) -> Teacher:
+    """Return LightGBM with its own features, whatever the detector that learns from it reads."""
+    return Teacher(proxies.make("lightgbm", seed=seed, threads=threads), seed)
 
 
 @dataclass(frozen=True)
@@ -40,31 +39,28 @@ class Teacher:
     proxy: Proxy
     seed: int = 0
 
-    def cross_fit(self, data: SpanDataset, features: FeatureSet) -> CrossFit:
+    def cross_fit(self, data: SpanDataset) -> CrossFit:
         """Judge each labelled window by a fit that did not see it."""
-        return self._cross_fit(self.proxy, data, features)
+        return self._cross_fit(self.proxy, data)
 
-    def soft_labels(
-        self, data: SpanDataset, features: FeatureSet, fitted: CrossFit
-    ) -> NDArray[np.float32]:
+    def soft_labels(self, data: SpanDataset, fitted: CrossFit) -> NDArray[np.float32]:
         """(N, T) held-out probabilities of labelled windows, a fit on all of them for the others.
 
         Parameters
         ----------
         data : SpanDataset
-        features : FeatureSet
-            Of all its windows.
         fitted : CrossFit
-            From `cross_fit`.
+            Of the same windows, from `cross_fit`.
         """
-        prob = np.empty(features.values.shape[:2], np.float32)  # (N, T)
+        prob = np.empty((len(data), data.n_bars), np.float32)  # (N, T)
         prob[data.labelled] = fitted.soft.prob
         if not data.labelled.all():
-            final = clone(self.proxy).fit(features, data)
-            prob[~data.labelled] = final.predict(features.take(~data.labelled))
+            own = features.compute(data.windows.ohlc, self.proxy.feature_set)
+            final = clone(self.proxy).fit(own, data)
+            prob[~data.labelled] = final.predict(own.take(~data.labelled))
         return prob
 
-    def check_gate(self, data: SpanDataset, features: FeatureSet, fitted: CrossFit) -> None:
+    def check_gate(self, data: SpanDataset, fitted: CrossFit) -> None:
         """Refuse to teach what the marks do not bear out.
 
         Raises
@@ -73,10 +69,8 @@ class Teacher:
             The interval of its held-out correlation does not lie above the gate, or it does not
             beat the position prior (`proxytools.leaderboard.check_gate`).
         """
-        prior = self._cross_fit(PositionPrior(), data, features)
+        prior = self._cross_fit(PositionPrior(), data)
         leaderboard.check_gate([leaderboard.row(fitted, prior, seed=self.seed)])
 
-    def _cross_fit(self, proxy: Any, data: SpanDataset, features: FeatureSet) -> CrossFit:
-        return evaluate.cross_fit(
-            proxy, data, n_folds=FOLDS, seed=self.seed, features={proxy.feature_set: features}
-        )
+    def _cross_fit(self, proxy: Proxy, data: SpanDataset) -> CrossFit:
+        return evaluate.cross_fit(proxy, data.take(data.labelled), n_folds=FOLDS, seed=self.seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli import detect, group, train
+from cli import detect, diagnose, group, train
 
 
 @click.group(cls=group.Commands, context_settings=group.SETTINGS)
@@ -15,6 +15,7 @@ def cli() -> None:
     \b
     deep train --data windows.parquet --out runs/a
     deep evaluate runs/a --data others.parquet --json
+    deep diagnose runs/a
     deep detect runs/a --bars bars.parquet --out spans.csv
 
     It is a proxy among the others: `proxytools correlate --models formula,lightgbm,deep`.
@@ -22,7 +23,7 @@ def cli() -> None:
     """
 
 
-for _command in (train.train, train.evaluate, detect.detect, detect.export):
+for _command in (train.train, train.evaluate, detect.detect, detect.export, diagnose.diagnose):
     cli.add_command(_command)
 
 

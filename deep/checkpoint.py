@@ -107,6 +107,12 @@ def load(run: RunDir, device: str = "cpu", threads: int = 0) -> Model:
     return Model(proxy, record["n_bars"], tuple(record["classes"]), *reach, read_seen(run / SEEN))
 
 
+def settings_of(run: RunDir) -> Settings:
+    """Read the settings alone; as safe as `load`, and with its errors."""
+    where = run / METADATA
+    return _settings(_checked(run.read_json(METADATA), where)["settings"], f"{where}, settings")
+
+
 def _detector(model: Model) -> SpanDetector:
     return cast(SpanDetector, model.proxy)
 

@@ -48,7 +48,7 @@ def draw(tables: Tables, metric: str, path: Path) -> None:
         axis.margins(y=0.08)
         handles, labels = axis.get_legend_handles_labels()
         if labels:
-            axis.legend(handles, labels, frameon=False, fontsize=8)
+            axis.legend(handles, labels, fontsize=8, framealpha=0.8, edgecolor="none")
     figure.savefig(path, dpi=110)
 
 
@@ -105,6 +105,8 @@ def _shares(axis: Any, table: pd.DataFrame) -> None:
     for task in learnt:
         axis.plot([], [], color=TASK_COLORS[task], label=TASK_NAMES[task])
     axis.set(title="Share of each task\n(solid: of the loss, dotted: of the encoder's gradient)")
+    if len(learnt) == 1:
+        axis.text(0.5, 0.5, "the only task", ha="center", transform=axis.transAxes, color=OUTSIDE)
     axis.yaxis.set_major_formatter(PercentFormatter(1))
     axis.set_ylim(0, 1.05)
 

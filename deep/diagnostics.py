@@ -181,7 +181,8 @@ def _base_loss(model: SpanModel, objective: Objective, windows: Tensor, n_bars: 
     """
     task, bars = objective.tasks["span"], (len(windows), n_bars)
     if isinstance(model.head, SegmentalHead):
-        scores = cast(Tensor, model.head.scores.bias).expand(*bars, -1)
+        bias = cast(Tensor, model.head.scores.bias).repeat(model.directions)
+        scores = bias.expand(*bars, -1)  # (n, T, 3 D)
         return float(task.loss({"span": scores, "length": model.length()}, windows).mean())
     logits = torch.linspace(*CONSTANT_LOGITS, device=windows.device)
     losses = [task.loss({"span": x.expand(*bars, 1)}, windows).mean() for x in logits]

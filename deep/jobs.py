@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sklearn.base import clone
 
-from deep import checkpoint, tables
+from deep import checkpoint, tables, verdict
 from deep.detector import SpanDetector
 from deep.diagnostics import Recorder
 from deep.train import Observer, Observers
@@ -28,7 +29,8 @@ def train(
     """Train a detector on all labelled windows and write it into a run.
 
     Files: ``best_model.pt``, ``metadata.json``, ``seen.npy`` (see `deep.checkpoint`),
-    the diagnostics of every fold and member (see `deep.tables`), ``curves.png``, ``metrics.json``.
+    the diagnostics of every fold and member (see `deep.tables`), ``curves.png``, ``verdict.txt``
+    (see `deep.verdict`), ``metrics.json``.
 
     Parameters
     ----------
@@ -67,6 +69,8 @@ def train(
     recorded = tables.of(recorder.rows)
     tables.write(recorded, run)
     curves.draw(recorded, detector.settings.metric, run / "curves.png")
+    found = verdict.verdicts(recorded, detector.settings)
+    (run / "verdict.txt").write_text("".join(f"{sentence}\n" for sentence in found))
     metrics |= outer or final.held_out_
     run.write_json("metrics.json", metrics)
     return metrics
@@ -75,3 +79,27 @@ def train(
 def load_model(run: Path, device: str = "cpu", threads: int = 0) -> Model:
     """Read the detector of a run directory; safe for one from a stranger."""
     return checkpoint.load(rundir.open_run(run), device, threads)
+
+
+def diagnose(run: Path) -> dict[str, Any]:
+    """Say what the diagnostics of a run tell; safe for one from a stranger, and writes nothing.
+
+    Returns
+    -------
+    dict
+        ``verdicts``, see `deep.verdict`; ``metric``, what chose the passes; ``last_pass``, figures
+        of each training's last.
+
+    Raises
+    ------
+    InputError
+        It is no run of a detector, or a file of it is damaged.
+    """
+    opened = rundir.open_run(run)
+    settings, recorded = checkpoint.settings_of(opened), tables.read(opened)
+    found = verdict.verdicts(recorded, settings)
+    return {
+        "verdicts": [asdict(sentence) for sentence in found],
+        "metric": settings.metric,
+        "last_pass": verdict.last_passes(recorded),
+    }

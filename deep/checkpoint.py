@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ from deep.lengths import LengthPrior
 from deep.model import Ensemble, SpanModel
 from deep.presets import Settings
 from deep.reading import BarReader, MatchReader, Reader
-from proxytools import features
+from proxytools import features, splits
 from proxytools.decode import Decoder
 from proxytools.errors import InputError
 from proxytools.proxies.bars import BarProxy
@@ -39,8 +39,14 @@ LARGEST = 1e6  # of a weight: no training comes near, and scores stay numbers
 
 
 def model_of(detector: SpanDetector, data: Any, own: Any) -> Model:
-    """Return a detector just fitted on ``data``, features ``own``, as the commands know models."""
-    return Model.of(cast(BarProxy, detector), data, own)
+    """Return a detector just fitted on ``data``, features ``own``, as the commands know models.
+
+    The bars it knows again are those it learnt from, marked or not.
+    """
+    model = Model.of(cast(BarProxy, detector), data, own)
+    if detector.uses_unlabelled:
+        return replace(model, seen=splits.fingerprint(data.windows.ohlc))
+    return model
 
 
 def save(model: Model, run: RunDir) -> None:

@@ -1,0 +1,121 @@
+"""Does pre-training help where marks are few? 20 labelled windows, 5,000 that nobody looked at.
+
+``python -m benchmarks.pretraining`` trains the default detector on planted medium windows without
+pre-training and with each kind of it, tests on 400 others, and writes
+``benchmarks/results/pretraining.json`` after every cell: an interrupted run goes on where it
+stopped. Differences are paired by seed (the same marks, test windows and random streams), their
+95 % intervals are Student's t over the seeds. The marks of the 5,000 are never read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from scipy.stats import t as student
+
+from benchmarks.quality import RESULTS, machine
+from deep.detector import SpanDetector
+from deep.presets import preset
+from proxytools import features, io, synthetic
+from proxytools.metrics.bar import bar_metrics
+from proxytools.metrics.span import span_metrics
+
+SEEDS = (1, 2, 3, 4, 5)
+KINDS = ("none", "proxies", "masked", "contrastive")
+LABELLED, UNLABELLED, TESTED = 20, 5000, 400
+OTHER = 100  # added to the seed of the unlabelled windows
+METRICS = ("pearson_r", "average_precision", "span_f1_50", "span_f1_70")
+Row = dict[str, Any]
+
+
+def measure(kind: str, seed: int, threads: int) -> Row:
+    """Train one detector and test it."""
+    planted = synthetic.planted(LABELLED + TESTED, preset="medium", seed=seed).data
+    data, test = planted.take(range(LABELLED)), planted.take(slice(LABELLED, None))
+    others = synthetic.planted(UNLABELLED, preset="medium", seed=OTHER + seed).data
+    data = io.with_unlabelled(data, others)
+    settings = replace(preset("segmental"), pretrain=kind)
+    # Forced, so that a teacher below the gate is measured as well; the row says that it was.
+    detector = SpanDetector(settings, seed=seed, threads=threads, force=True)
+    begin = perf_counter()
+    detector.fit(features.compute(data.windows.ohlc, settings.features), data)
+    seconds = perf_counter() - begin
+    own = features.compute(test.windows.ohlc, settings.features)
+    found = {
+        **bar_metrics(detector.predict(own), test.mask),
+        **span_metrics(detector.detect(own), test.spans),
+    }
+    return {
+        "pretrain": kind,
+        "seed": seed,
+        **{name: found[name] for name in METRICS},
+        "train_seconds": seconds,
+        "warnings": detector.warnings_,
+    }
+
+
+def summary(rows: list[Row]) -> list[Row]:
+    """Means over seeds, and what each kind gave beside none, with its interval."""
+    cells = {(row["pretrain"], row["seed"]): row for row in rows}
+    lines = []
+    for kind in KINDS:
+        own = [cells[kind, seed] for seed in SEEDS if (kind, seed) in cells]
+        line: Row = {"pretrain": kind, "seeds": len(own)}
+        line |= {name: float(np.mean([row[name] for row in own])) for name in METRICS if own}
+        pairs = [(row, cells["none", row["seed"]]) for row in own if ("none", row["seed"]) in cells]
+        if kind != "none" and len(pairs) > 1:
+            line["gain"] = {
+                name: _paired([a[name] - b[name] for a, b in pairs]) for name in METRICS
+            }
+        lines.append(line)
+    return lines
+
+
+def _paired(differences: list[float]) -> Row:
+    """Mean difference and its 95 % interval."""
+    n, mean = len(differences), float(np.mean(differences))
+    half = float(student.ppf(0.975, n - 1) * np.std(differences, ddof=1) / np.sqrt(n))
+    return {"difference": mean, "low": mean - half, "high": mean + half}
+
+
+def main() -> None:
+    """Measure what is missing, write and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--again", action="store_true", help="Measure all cells anew.")
+    parser.add_argument("--out", type=Path, default=RESULTS / "pretraining.json")
+    given = parser.parse_args()
+    rows: list[Row] = []
+    if given.out.exists() and not given.again:
+        rows = json.loads(given.out.read_text())["rows"]
+    known = {(row["pretrain"], row["seed"]) for row in rows}
+    for seed in SEEDS:
+        for kind in KINDS:
+            if (kind, seed) in known:
+                continue
+            row = measure(kind, seed, given.threads)
+            rows.append(row)
+            print(f"seed {seed} {kind:12} r = {row['pearson_r']:.3f}", flush=True)
+            report = {
+                "machine": {**machine(), "threads": given.threads},
+                "windows": {"labelled": LABELLED, "unlabelled": UNLABELLED, "tested": TESTED},
+                "pretrain_epochs": preset("segmental").pretrain_epochs,
+                "summary": summary(rows),
+                "rows": rows,
+            }
+            given.out.parent.mkdir(parents=True, exist_ok=True)
+            given.out.write_text(json.dumps(report, indent=1) + "\n")
+    for line in summary(rows):
+        gain = line.get("gain", {}).get("pearson_r")
+        text = "{difference:+.4f} [{low:+.4f}, {high:+.4f}]".format(**gain) if gain else ""
+        print(f"{line['pretrain']:12} r = {line['pearson_r']:.3f}  {text}")
+
+
+if __name__ == "__main__":
+    main()

@@ -20,9 +20,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
-from benchmarks.label_memory import write_bars
 from benchmarks.quality import RESULTS, machine
 from benchmarks.speed_proxies import Line, ratio, timed
 from deep import checkpoint, jobs, series
@@ -30,6 +32,7 @@ from deep.detector import SpanDetector
 from deep.presets import PRESETS
 from proxytools import features, rundir, synthetic
 from proxytools.proxies.store import Model
+from proxytools.types import OHLC
 
 SIZES = (100_000, 1_000_000, 10_000_000)
 HEADS = ("mask", "segmental")
@@ -38,14 +41,26 @@ WINDOWS, BARS = 1024, 105  # of the bare LSTM
 
 
 def fitted(head: str) -> Model:
-    """Fit a detector of the size of `jade`, with either head, for a pass over few windows."""
-    data = synthetic.planted(60, seed=1).data
-    settings = replace(PRESETS["jade"], head=head, epochs=1, type=0.0, pointers=0.0, countdown=0.0)
-    if head == "segmental":
-        settings = replace(settings, choose_by="spans")
-    detector = SpanDetector(settings)
+    """Fit a detector of the size of `jade`, with either head, well enough to find spans."""
+    data = synthetic.planted(60, preset="easy", seed=1, layout="several").data
+    settings = replace(PRESETS["jade"], head=head, type=0.0, pointers=0.0, countdown=0.0)
+    detector = SpanDetector(replace(settings, choose_by="spans", epochs=20))
     own = features.compute(data.windows.ohlc, detector.feature_set)
     return checkpoint.model_of(detector.fit(own, data), data, own)
+
+
+def write_bars(path: Path, n_bars: int) -> None:
+    """Write planted bars, a span in about thirty, over and over, a row group at a time."""
+    ohlc = synthetic.planted(125, preset="easy", seed=2, n_bars=1000, layout="several")
+    bars = ohlc.data.windows.ohlc.reshape(-1, 4)
+    begin, minute = np.datetime64("2000-01-01", "ns"), np.timedelta64(60, "s")
+    columns = [("timestamp", pa.timestamp("ns", "UTC")), *((name, pa.float64()) for name in OHLC)]
+    schema = pa.schema(columns)
+    with pq.ParquetWriter(path, schema) as writer:
+        for first in range(0, n_bars, len(bars)):
+            part = bars[: n_bars - first]
+            opens = begin + (first + np.arange(len(part))) * minute
+            writer.write_table(pa.table([opens, *part.T], schema=schema))
 
 
 def detect_lines(n_bars: int = 500_000, repeats: int = 3) -> list[Line]:

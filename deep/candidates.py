@@ -1,11 +1,11 @@
 """The candidates of a window that are worth a look: their match exceeds the threshold.
 
 `deep.matches` scores every candidate, O(T * L * L) a window. Over a long series most bars lie in
-no span, and a bound that costs nothing says so: spans that match a candidate hold its centre. Odd
-candidates have one central bar, and spans over one bar exclude each other, so the posterior of
-that bar bounds their match. Even ones have two; a span with an IoU above 0.5 holds both, one with
-exactly 0.5, the least that counts, at least one of them. What the bound leaves is scored exactly,
-so nothing is lost.
+no span, and a bound that costs little says so: spans that match a candidate hold its centre, and
+are neither much shorter nor much longer. Odd candidates have one central bar, and spans over one
+bar exclude each other, so the probability that a span of such lengths holds it bounds the match.
+Even ones have two; a span with an IoU above 0.5 holds both, one with exactly 0.5, the least that
+counts, at least one of them. What the bound leaves is scored exactly, so nothing is lost.
 """
 
 from __future__ import annotations
@@ -82,34 +82,71 @@ def _above(
 ) -> tuple[Int, Int, Array]:
     """Score the candidates around each likely centre; the place of a pair is its first bar."""
     n_bars, longest = opened.shape[1], rows.shape[1]
-    near = neighbours(longest)
+    near, alike = neighbours(longest), _alike(longest)
     below = np.zeros((n_bars, longest + 1))  # of a start, the sum over shorter spans
-    known = np.zeros(n_bars, np.bool_)
+    cover = np.zeros((n_bars, longest + 1))  # of a bar, the sum over shorter spans that hold it
+    summed = covered = 0  # rows of these that are done with
     start, stop, match = [0 for _ in range(0)], [0 for _ in range(0)], [0.0 for _ in range(0)]
     for centre in range(n_bars):
-        after = inside[centre + 1] if centre + 1 < n_bars else 0.0
-        low, high = min(inside[centre], after), max(inside[centre], after)
-        for odd in range(2):
-            bound = inside[centre] if odd else low + high / len(IOUS)
-            if bound + SLACK < threshold:
+        after = min(centre + 1, n_bars - 1)
+        low, high = min(inside[centre], inside[after]), max(inside[centre], inside[after])
+        if max(high, low + high / len(IOUS)) + SLACK < threshold:
+            continue
+        first = max(summed, centre - int(longest / IOUS[0]))
+        for s in range(first, min(centre + longest + 1, n_bars)):
+            _sum_spans(opened, closed, rows, s, below[s])
+            summed = s + 1
+        for bar in range(max(covered, centre), after + 1):
+            _sum_cover(below, bar, cover[bar])
+            covered = bar + 1
+        for n in range(1, longest + 1):
+            s = centre - (n - 1) // 2
+            if s < 0 or s + n > n_bars:
+                break
+            if _bound(cover[centre], cover[after], n % 2 == 0, alike[n]) + SLACK < threshold:
                 continue
-            for n in range(2 - odd, longest + 1, 2):
-                s = centre + 1 - (n + odd) // 2
-                u = s + n
-                if s < 0 or u > n_bars:
-                    break
-                for other in range(max(u - int(n / IOUS[0]), 0), u):
-                    if not known[other]:
-                        _sum_spans(opened, closed, rows, other, below[other])
-                        known[other] = True
-                found = matching(below, s, n, near)
-                if found > threshold:
-                    start.append(s)
-                    stop.append(u)
-                    match.append(found)
+            found = matching(below, s, n, near, threshold)
+            if found > threshold:
+                start.append(s)
+                stop.append(s + n)
+                match.append(found)
     starts, stops, matches = np.array(start), np.array(stop), np.array(match)
     order = np.argsort(stops * (longest + 1) + stops - starts)  # no two are equal
     return starts[order], stops[order], matches[order]
+
+
+@numba.njit(cache=True, nogil=True)
+def _alike(longest: int) -> NDArray[np.int32]:
+    """(L+1, I, 2) of a candidate's length and an IoU: too short a span, and the longest."""
+    limits = np.zeros((longest + 1, len(IOUS), 2), np.int32)
+    for n in range(1, longest + 1):
+        for i, iou in enumerate(IOUS):
+            limits[n, i, 0] = min(int(np.ceil(n * iou - SLACK)) - 1, longest)
+            limits[n, i, 1] = min(int(n / iou + SLACK), longest)
+    return limits
+
+
+@numba.njit(cache=True, nogil=True)
+def _bound(one: Array, other: Array, is_pair: bool, alike: NDArray[np.int32]) -> float:
+    """Most that a candidate can match, by ``cover`` of its central bar or bars."""
+    bound = 0.0
+    for i, iou in enumerate(IOUS):
+        shorter, longest = alike[i]
+        p = one[longest] - one[shorter]
+        if is_pair:
+            q = other[longest] - other[shorter]
+            p = min(p, q) if iou > 0.5 else min(p + q, 1.0)
+        bound += p
+    return bound / len(IOUS)
+
+
+@numba.njit(cache=True, nogil=True)
+def _sum_cover(below: Array, bar: int, cover: Array) -> None:
+    """Fill cover (L+1,): probability that a span of up to k bars holds a bar."""
+    for before in range(min(len(cover) - 1, bar + 1)):
+        row = below[bar - before]
+        for k in range(before + 1, len(cover)):
+            cover[k] += row[k] - row[before]
 
 
 @numba.njit(cache=True, nogil=True)

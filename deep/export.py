@@ -37,9 +37,9 @@ METADATA = "proxytools"  # prefix of the file's metadata
 class Scores(nn.Module):
     """What the file computes: named outputs of features (N, T, F).
 
-    ``scores`` (N, T, K); with the mask head ``prob`` (N, T), calibrated; with the segmental head
-    the constants that a chain needs beside its scores, ``length_table`` (4, Lmax + 1) and
-    ``length_log_ratio`` (); see `deep.lengths.LengthScores`.
+    ``scores`` (N, T, K), as `deep.tasks.chain` takes them; with the mask head also ``prob`` (N, T),
+    calibrated; with the segmental head the constants that a chain needs beside its scores,
+    ``length_table`` (4, Lmax + 1) and ``length_log_ratio`` (), see `deep.lengths.LengthScores`.
     """
 
     def __init__(self, ensemble: Ensemble, reader: Any) -> None:

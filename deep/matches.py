@@ -73,8 +73,8 @@ def match_probability(prob: Array, ious: tuple[float, ...] = IOUS) -> Array:
         Posterior probability of the span of ``k + 1`` bars from bar ``s``, at ``[:, s, k]``; 0
         where it does not fit. O(N * T * L * L).
     ious : tuple of float
-        In (0, 1]. Above 0.5 matching spans exclude each other and the sum is exact; at 0.5 two
-        halves may both match, and the sum is clipped at 1.
+        In (0, 1], ascending. Above 0.5 matching spans exclude each other and the sum is exact; at
+        0.5 two halves may both match, and the sum is clipped at 1.
     """
     n_windows, n_bars, n_lengths = prob.shape
     match = np.zeros_like(prob)
@@ -86,7 +86,7 @@ def match_probability(prob: Array, ious: tuple[float, ...] = IOUS) -> Array:
                 below[s, k + 1] = below[s, k] + prob[w, s, k]
         for s in range(n_bars):
             for k in range(min(n_lengths, n_bars - s)):
-                match[w, s, k] = matching(below, s, k + 1, near)
+                match[w, s, k] = matching(below, s, k + 1, near, 0.0)
     return match
 
 
@@ -123,11 +123,11 @@ def neighbours(n_lengths: int, ious: tuple[float, ...] = IOUS) -> tuple[Ranges, 
 
 
 @numba.njit(cache=True, nogil=True)
-def matching(below: Array, start: int, n: int, near: tuple[Ranges, Ranges]) -> float:
+def matching(below: Array, start: int, n: int, near: tuple[Ranges, Ranges], least: float) -> float:
     """Probability that a span matches the candidate of ``n`` bars from ``start``, mean over IoUs.
 
     ``below[s, k]`` is the probability of the spans of up to k bars from s; ``near`` is from
-    `neighbours`.
+    `neighbours`. Of a candidate that cannot reach ``least`` the sum may stop early.
     """
     first, reach = near
     match = 0.0
@@ -137,7 +137,10 @@ def matching(below: Array, start: int, n: int, near: tuple[Ranges, Ranges]) -> f
         for d in range(max(begin, -start), end):
             shorter, longest = reach[i, n, d - begin]
             total += below[start + d, longest] - below[start + d, shorter]
-        match += min(total, 1.0)
+        total = min(total, 1.0)
+        match += total
+        if match + (len(first) - i - 1) * total < least * len(first):  # fewer match as IoUs rise
+            break
     return match / len(first)
 
 

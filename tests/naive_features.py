@@ -255,11 +255,13 @@ def drift(window):
     names += ["log_variance_3", "log_variance_1", "sigma_trend"]
     sides = [(1, 1), (3, 3), (4, 0), (0, 4), (9, 0), (0, 9)]
     names += [f"{what}_{a}_{b}" for what in ("drift", "abs_drift") for a, b in sides]
+    short = ["short_drift", "short_lean", "signed_energy", "short_energy", "range_energy"]
+    short += ["both_ways", "short_log_variance", "short_abs_drift", "short_abs_lean"]
     if typical == 0:
-        return {name: np.zeros(n) for name in names}
+        return {name: np.zeros(n) for name in names + short}
     log = np.log(variance / typical + 0.05)
 
-    def around(tau):
+    def around(tau):  # of the `log` there is when it is called
         weights = np.exp(-np.abs(np.subtract.outer(np.arange(n), np.arange(n))) / tau)
         return weights @ log / weights.sum(1)
 
@@ -273,4 +275,11 @@ def drift(window):
         for a, b in sides
     ]
     rows += [*moved, *np.abs(moved)]
-    return {name: np.clip(row, -8, 8) for name, row in zip(names, rows, strict=True)}
+    out = {name: np.clip(row, -8, 8) for name, row in zip(names, rows, strict=True)}
+    log = np.log(variance / typical + 0.1)
+    level = around(10)
+    sigma = np.sqrt(typical * np.exp(level))
+    up, down = (h - prev) / sigma, (prev - l) / sigma
+    x, y = move / sigma, up - down
+    rows = [x, y, x * abs(x), x**2, (up + down) ** 2 / 3, up * down, log - level, abs(x), abs(y)]
+    return out | {name: np.clip(row, -25, 25) for name, row in zip(short, rows, strict=True)}

@@ -13,13 +13,14 @@ import numpy as np
 from proxytools.features.registry import WHOLE, Feature
 from proxytools.features.windowed import closes_before, compiled, emit, outermost, split, within
 
-TAU = 15.0  # bars in which the weight of the variance around falls to 1 / e
+TAU, SHORT_TAU = 15.0, 10.0  # bars in which the weight of the variance around falls to 1 / e
 NEAR = (3.0, 1.0)  # likewise, of two nearer averages
 SIDES = ((1, 1), (3, 3), (4, 0), (0, 4), (9, 0), (0, 9))  # bars before and after a bar
-FLOOR = 0.05  # typical variances: a still bar's logarithm stays finite
+FLOOR, SHORT_FLOOR = 0.05, 0.1  # typical variances: a still bar's logarithm stays finite
 UPWARD = 1.1  # the mean log of a bar's variance lies below the log of the mean
-LIMIT = 8.0
+LIMIT, ENERGY_LIMIT = 8.0, 25.0
 
+_SHORT, _SHORT_SQUARED = "sigmas within 10 bars", "variances within 10 bars"
 _ABOUT = "of the {a} bars before, the bar and the {b} after it"
 
 FEATURES = (
@@ -69,15 +70,46 @@ FEATURES = (
         )
         for a, b in SIDES
     ),
+    Feature(
+        "short_drift", "move of the bar", _SHORT, WHOLE, WHOLE, direction_free=False, signed=True
+    ),
+    Feature(
+        "short_lean",
+        "reach above the price before minus reach below",
+        _SHORT,
+        WHOLE,
+        WHOLE,
+        direction_free=False,
+        signed=True,
+    ),
+    Feature(
+        "signed_energy",
+        "squared move of the bar, with its sign",
+        _SHORT_SQUARED,
+        WHOLE,
+        WHOLE,
+        direction_free=False,
+        signed=True,
+    ),
+    Feature("short_energy", "squared move of the bar", _SHORT_SQUARED, WHOLE, WHOLE),
+    Feature("range_energy", "a third of the bar's squared range", _SHORT_SQUARED, WHOLE, WHOLE),
+    Feature("both_ways", "reach above times reach below", _SHORT_SQUARED, WHOLE, WHOLE),
+    Feature("short_log_variance", "log of the bar's variance", "log ratio", WHOLE, WHOLE),
+    Feature("short_abs_drift", "absolute move of the bar", _SHORT, WHOLE, WHOLE),
+    Feature("short_abs_lean", "absolute lean", _SHORT, WHOLE, WHOLE),
 )
 _N = len(FEATURES)
+_SINGLE = 8  # features of one bar against the variance around
+_FIRST_SHORT = _SINGLE + 2 * len(SIDES)
 
 
 @compiled
-def _variances(bars, before, moves, lean, variance):  # type: ignore[no-untyped-def]
-    """Move, lean and variance of each bar; returns a typical variance, 0 in a flat window."""
+def _variances(bars, before, moves, lean, variance, extent):  # type: ignore[no-untyped-def]
+    """Move, lean, variance and squared range of each bar; returns a typical variance.
+
+    It is 0 in a flat window alone.
+    """
     n = len(moves)
-    extent = np.empty(n)
     for t in range(n):
         high, low = max(bars[1, t], before[t]), min(bars[2, t], before[t])
         moves[t] = bars[3, t] - before[t]
@@ -128,8 +160,29 @@ def _fill(moves, lean, variance, typical, rows):  # type: ignore[no-untyped-def]
         for t in range(n):
             first, stop = max(t - a, 0), min(t + b + 1, n)
             moved = (running[stop] - running[first]) / np.sqrt(stop - first)
-            rows[8 + i, t] = moved
-            rows[8 + len(SIDES) + i, t] = abs(moved)
+            rows[_SINGLE + i, t] = moved
+            rows[_SINGLE + len(SIDES) + i, t] = abs(moved)
+
+
+@compiled
+def _fill_short(moves, lean, variance, extent, typical, rows):  # type: ignore[no-untyped-def]
+    """Compute the bar's features against the variance of fewer bars around, into (9, T)."""
+    n = len(moves)
+    log, level = np.empty(n), np.empty(n)
+    for t in range(n):
+        log[t] = np.log(variance[t] / typical + SHORT_FLOOR)
+    _around(log, SHORT_TAU, level)
+    for t in range(n):
+        squared = typical * np.exp(level[t])
+        sigma = np.sqrt(squared)
+        scaled, leaning = moves[t] / sigma, lean[t] / sigma
+        rows[0, t], rows[1, t], rows[2, t] = scaled, leaning, scaled * abs(scaled)
+        rows[3, t], rows[4, t] = scaled * scaled, extent[t] / (3.0 * squared)
+        # (range - |lean|) / 2 is the shorter reach, and it and |lean| make the longer
+        shorter = 0.5 * (np.sqrt(extent[t]) - abs(lean[t]))
+        rows[5, t] = shorter * (shorter + abs(lean[t])) / squared
+        rows[6, t] = log[t] - level[t]
+        rows[7, t], rows[8, t] = abs(scaled), abs(leaning)
 
 
 @outermost
@@ -137,16 +190,19 @@ def kernel(ohlc, values, first):  # type: ignore[no-untyped-def]
     """Compute all of them for windows (N, T, 4); 0 where prices never move."""
     n_bars = ohlc.shape[1]
     bars, before = np.empty((4, n_bars)), np.empty(n_bars + 1)
-    moves, lean, variance = np.empty(n_bars), np.empty(n_bars), np.empty(n_bars)
+    moves, lean = np.empty(n_bars), np.empty(n_bars)
+    variance, extent = np.empty(n_bars), np.empty(n_bars)
     rows, shown = np.zeros((_N, n_bars)), np.empty((_N, n_bars), np.float32)
     for n in range(len(ohlc)):
         split(ohlc[n], bars)
         closes_before(bars, before)
-        typical = _variances(bars, before, moves, lean, variance)
+        typical = _variances(bars, before, moves, lean, variance, extent)
         rows[:] = 0.0
         if typical > 0.0:
             _fill(moves, lean, variance, typical, rows)
+            _fill_short(moves, lean, variance, extent, typical, rows[_FIRST_SHORT:])
         for i in range(_N):
+            limit = ENERGY_LIMIT if i >= _FIRST_SHORT else LIMIT
             for t in range(n_bars):
-                shown[i, t] = within(rows[i, t], -LIMIT, LIMIT)
+                shown[i, t] = within(rows[i, t], -limit, limit)
         emit(shown, values[n], first)

@@ -64,7 +64,8 @@ def candidates(
     """
     n_bars, longest = len(scores), min(longest, len(scores))
     e, a, b = np.ascontiguousarray(scores.reshape(n_bars, -1, 3).transpose(2, 1, 0))  # (D, T)
-    sums = compiled_sums(*(torch.from_numpy(x)[None] for x in (e, a, b)), length)
+    e_, a_, b_ = (torch.from_numpy(x)[None] for x in (e, a, b))  # (1, D, T) each
+    sums = compiled_sums(e_, a_, b_, length)
     left, right = sums.total[:, 0].numpy()  # (T+1,) each
     prefix = np.pad(np.cumsum(e, axis=1, dtype=np.float64), ((0, 0), (1, 0)))  # (D, T+1)
     opened = left[:-1] - prefix[:, :-1] - float(sums.log_z[0])  # (D, T)

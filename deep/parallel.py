@@ -74,7 +74,7 @@ def wrapped(model: nn.Module) -> nn.Module:
     """Let the model start as in the first process, and average its gradients over all."""
     if world() == 1:
         return model
-    return DistributedDataParallel(model, broadcast_buffers=False)
+    return DistributedDataParallel(model)
 
 
 def streams() -> torch.Generator:

@@ -21,7 +21,7 @@ _server.set_forkserver_preload(
 
 def start(words, log, target=None, **environment):
     """Start a command, whose output goes to a file; or a function of ``words``."""
-    environment = {"OMP_NUM_THREADS": "1", **{k: str(v) for k, v in environment.items()}}
+    environment = {name: str(value) for name, value in environment.items()}
     process = _server.Process(target=_run, args=(target, words, str(log), environment))
     process.start()
     return process

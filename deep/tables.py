@@ -79,6 +79,7 @@ _NAMES = {
 }
 _LAYER = re.compile(r"[A-Za-z0-9_.]{1,80}")
 MOST_BYTES = 2**27  # of a file
+MOST_PASSES = 10**6
 
 
 def of(rows: Rows) -> Tables:
@@ -86,8 +87,10 @@ def of(rows: Rows) -> Tables:
     tables = {}
     for name, columns in COLUMNS.items():
         found = pd.DataFrame(rows[name])
-        layers = [column for column in found if column not in columns]
-        tables[name] = found.reindex(columns=columns + (layers if _is_open(name) else []))
+        layers = [column for column in found if column not in columns] if _is_open(name) else []
+        found = found.reindex(columns=columns + layers)
+        kinds: dict[Any, Any] = {column: _KINDS.get(column, "float64") for column in found.columns}
+        tables[name] = found.astype(kinds)
     return tables
 
 
@@ -133,7 +136,7 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
         raise _damaged(str(path), "nothing there", "diagnostics that `deep train` wrote")
     if path.stat().st_size > MOST_BYTES:
         raise _damaged(str(path), f"{path.stat().st_size} bytes", f"at most {MOST_BYTES}")
-    kinds = defaultdict(lambda: "float64", _KINDS)
+    kinds = defaultdict(lambda: "float64", {**_KINDS, "epoch": "float64"})
     try:
         table = pd.read_csv(path, dtype=kinds, encoding="utf-8")
     except (ValueError, OverflowError, TypeError) as error:  # what pandas raises of bad text
@@ -145,10 +148,13 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     layers = found[len(columns) :] if _is_open(path.stem) else []
     if found != columns + layers or not all(map(_LAYER.fullmatch, layers)):
         raise _damaged(str(path), f"the columns {', '.join(found)[:80]!r}", ", ".join(columns))
+    epoch = table["epoch"]
+    if not (epoch.between(1, MOST_PASSES) & (epoch == epoch.round())).all():
+        raise _damaged(f"{path}, column epoch", "other numbers", f"1 to {MOST_PASSES}")
     for name, legal in _NAMES.items():
-        if name in table and not table[name].astype(str).map(legal.fullmatch).all():
+        if name in table and not table[name].astype(str).str.fullmatch(legal).all():
             raise _damaged(f"{path}, column {name}", "something else", "a short plain name")
-    return table
+    return table.astype({"epoch": "int64"})
 
 
 def _is_open(name: str) -> bool:

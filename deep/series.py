@@ -1,16 +1,13 @@
-"""Spans of long series: overlapping windows, scores stitched, spans read off each gap-free run.
+"""Spans of long series: scores stitched from windows, spans read off each gap-free run.
 
-Every bar takes the scores of the window in which it lies most centrally; over the stitched scores
-of a run goes what is read off a window elsewhere. Bars, windows and scores are held for a moment
-only, so ten million bars take the memory of a hundred thousand.
+Bars, windows and scores are held for a moment only, so ten million bars take the memory of a
+hundred thousand.
 """
 
 from __future__ import annotations
 
 import csv
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,25 +15,21 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow.parquet as pq
-import torch
 from numpy.typing import NDArray
 
 from deep.detector import SpanDetector
 from deep.device import limited
-from deep.lengths import LengthScores
 from deep.newfile import new_file
 from deep.reading import BarReader, MatchReader
+from deep.stitching import scored, windows
 from deep.streaming import BarStream, ChainStream, Found, Stream
-from proxytools import features, io
+from proxytools import io
 from proxytools.io.table import open_table
-from proxytools.label import Batch, batches
+from proxytools.label import Batch
 from proxytools.proxies.store import Model
 
-MARGIN = 1 / 5  # of a window; nearer to its edges its scores are worse
-WINDOWS = 128  # scored at once: more leave the cache
 COLUMNS = ("series_id", "start", "end", "score", "length")
 
-Scores = NDArray[np.float32]
 Track = Callable[[Iterable[Batch], int | None], Iterable[Batch]]
 
 
@@ -128,24 +121,17 @@ def detect(
     return {**counts.as_dict(), "lookahead_bars": model.lookahead_bars}
 
 
-def windows(model: Model, pieces: Iterable[io.Piece]) -> Iterator[Batch]:
-    """Cut bars into windows of the training length; all but a margin of each is asked for."""
-    margin = int(model.n_bars * MARGIN)
-    return batches(pieces, model.n_bars, stride=max(1, model.n_bars - 2 * margin))
-
-
 def spans(model: Model, todo: Iterable[Batch], threads: int = 0) -> Iterator[SeriesSpans]:
     """Spans of each gap-free run, as they are found.
 
-    Each span comes once, and none crosses a gap. Batches are scored beside one another, a thread
-    each: an LSTM's steps are too small to share.
+    Each span comes once, and none crosses a gap.
 
     Parameters
     ----------
     model : Model
         Of a `SpanDetector`.
     todo : iterable of Batch
-        From `windows`.
+        From `deep.stitching.windows`.
     threads : int
         Of the CPU; 0 for all.
     """
@@ -153,7 +139,7 @@ def spans(model: Model, todo: Iterable[Batch], threads: int = 0) -> Iterator[Ser
     new_stream = _streams(detector)
     run: _Run | None = None
     with limited(threads):
-        for batch, values in _scored(detector, todo):
+        for batch, values in scored(detector, todo):
             if run is None or run.ended:
                 step = run.step if run and run.series == batch.series else None
                 run = _Run(new_stream(), batch.series, batch.first, step)
@@ -198,7 +184,7 @@ class _Run:
     _kept: int = 0  # bar of the first of the times that are kept
     _time: NDArray[np.datetime64] | None = None
 
-    def push(self, batch: Batch, values: Scores) -> SeriesSpans:
+    def push(self, batch: Batch, values: NDArray[np.float32]) -> SeriesSpans:
         """Take the scores of the next bars."""
         found = self.stream.push(values, ends=batch.ends)
         self.ended = batch.ends
@@ -220,64 +206,6 @@ def _streams(detector: SpanDetector) -> Callable[[], Stream]:
     """Return what makes the stream of a run."""
     reader = detector.reader_
     if isinstance(reader, MatchReader):
-        length = LengthScores(*(x.detach().cpu() for x in detector.ensemble_.length()))
+        length = reader.series_length(detector.ensemble_)
         return partial(ChainStream, length, reader.longest, reader.threshold)
     return partial(BarStream, cast(BarReader, reader).decoder)
-
-
-def _scored(detector: SpanDetector, todo: Iterable[Batch]) -> Iterator[tuple[Batch, Scores]]:
-    """Batches with the values (n, K) of the bars they are asked for, in order."""
-    device = next(detector.ensemble_.parameters()).device
-    workers = torch.get_num_threads() if device.type == "cpu" else 1
-    torch.set_num_threads(1 if device.type == "cpu" else workers)  # `limited` takes it back
-    waiting: deque[Future[list[Scores]]] = deque()
-    groups: deque[list[Batch]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for group in _groups(todo):
-            groups.append(group)
-            waiting.append(pool.submit(_score, detector, group))
-            if len(waiting) > 2 * workers:
-                yield from zip(groups.popleft(), waiting.popleft().result(), strict=True)
-        while waiting:
-            yield from zip(groups.popleft(), waiting.popleft().result(), strict=True)
-
-
-def _groups(todo: Iterable[Batch]) -> Iterator[list[Batch]]:
-    """Batches that together fill a model: those of short runs are small."""
-    group: list[Batch] = []
-    for batch in todo:
-        group.append(batch)
-        if sum(len(other.ohlc) for other in group) >= WINDOWS:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
-def _score(detector: SpanDetector, group: list[Batch]) -> list[Scores]:
-    """Values (n, K) of the bars that each batch is asked for; windows of one length together."""
-    scored: list[Scores] = [np.empty((0, 0), np.float32)] * len(group)
-    by_length: dict[int, list[int]] = {}
-    for i, batch in enumerate(group):
-        by_length.setdefault(batch.ohlc.shape[1], []).append(i)
-    for places in by_length.values():
-        values = _values(detector, np.concatenate([group[i].ohlc for i in places]))
-        first = 0
-        for i in places:
-            scored[i] = values[first + group[i].window, group[i].bar]
-            first += len(group[i].ohlc)
-    return scored
-
-
-@torch.inference_mode()
-def _values(detector: SpanDetector, ohlc: NDArray[np.float64]) -> Scores:
-    """(B, T, K) what spans are read off: the chain's scores, or probabilities (K = 1)."""
-    model, reader = detector.ensemble_, detector.reader_
-    device = next(model.parameters()).device
-    own = features.compute(ohlc, detector.feature_set)  # (B, T, F)
-    parts = torch.split(torch.from_numpy(own.values), WINDOWS)
-    if isinstance(reader, MatchReader):
-        made = [model(part.to(device)).numpy(force=True) for part in parts]
-    else:
-        made = [reader.prob(model, part.to(device))[..., None] for part in parts]
-    return np.concatenate(made)

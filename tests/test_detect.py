@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner
 
 from cli.deep import cli
-from deep import jobs, presets, series
+from deep import jobs, presets, series, stitching
 from deep.matches import match_probability, spans_above
 from deep.reading import MatchReader
 from deep.tasks import chain
@@ -85,7 +85,7 @@ def whole(run, ohlc):
     """Spans of a gap-free run of bars, scored window by window and read off at once."""
     model = jobs.load_model(run)
     proxy, reader, n = model.proxy, model.proxy.reader_, len(ohlc)
-    margin = int(T * series.MARGIN)
+    margin = int(T * stitching.MARGIN)
     starts = sorted({*range(0, n - T, T - 2 * margin), max(n - T, 0)})
     windows = [ohlc[s : s + T] for s in starts]
     values = [

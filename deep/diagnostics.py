@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from deep.gradients import LayerNorms, pulls
 from deep.losses import Objective
@@ -78,7 +78,7 @@ class Recorder(Observer):
         if training.history:  # it goes on; see `load_state_dict`
             return
         judge = windows.get("val", windows["train"])
-        self.base_loss = _base_loss(training.model, objective, judge, values.shape[1])
+        self.base_loss = _base_loss(training.averaged, objective, values[judge], judge)
         for phase, chosen in {**windows, "train": learnt}.items():
             bars = values[chosen].flatten(0, 1).numpy(force=True)  # (n * T, F)
             for name, column in zip(self.names, bars.T, strict=True):
@@ -174,19 +174,22 @@ class Watched:
 
 
 @torch.no_grad()
-def _base_loss(model: SpanModel, objective: Objective, windows: Tensor, n_bars: int) -> float:
+def _base_loss(model: SpanModel, objective: Objective, values: Tensor, windows: Tensor) -> float:
     """Loss of the spans where every bar is scored alike: it knows how often, and not where.
 
     For the segmental head the chain it starts as, for the mask the best constant.
     """
-    task, bars = objective.tasks["span"], (len(windows), n_bars)
+    task = objective.tasks["span"]
     if isinstance(model.head, SegmentalHead):
-        bias = cast(Tensor, model.head.scores.bias).repeat(model.directions)
-        scores = bias.expand(*bars, -1)  # (n, T, 3 D)
-        return float(task.loss({"span": scores, "length": model.length()}, windows).mean())
+        with model.head.scores.register_forward_hook(_alike):
+            return float(task.loss(model(values), windows).mean())
     logits = torch.linspace(*CONSTANT_LOGITS, device=windows.device)
-    losses = [task.loss({"span": x.expand(*bars, 1)}, windows).mean() for x in logits]
+    losses = [task.loss({"span": x.expand(*values.shape[:2], 1)}, windows).mean() for x in logits]
     return float(torch.stack(losses).min())
+
+
+def _alike(scores: nn.Module, _: Any, given: Tensor) -> Tensor:
+    return cast(nn.Linear, scores).bias.expand_as(given)
 
 
 def _balance(model: SpanModel, objective: Objective) -> tuple[dict[str, float], dict[str, float]]:

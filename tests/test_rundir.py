@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from importlib.metadata import version
 
 import pytest
 
-from proxytools import lock, rundir
-from proxytools.errors import InputError
+from proxytools import lock, resuming, rundir
+from proxytools.errors import GateError, InputError
 
 ABOUT = {
     "command": ["proxytools", "fit", "--seed", "7"],
@@ -228,3 +229,68 @@ def test_json_that_is_no_record_is_refused(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(InputError, match=r"run\.json, format"):
         rundir.open_run(tmp_path)
+
+
+def interrupt(where, error=KeyboardInterrupt):
+    with suppress(error), rundir.create(where, **ABOUT, resumable=True) as run:
+        (run / rundir.UNFINISHED / "state").write_text("half")
+        run.write_json("early.json", 1)
+        raise error
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, OSError])
+def test_a_resumable_run_is_kept_and_ends_as_any_other(tmp_path, error):
+    where = tmp_path / "runs" / "a"
+    interrupt(where, error)
+    assert not where.exists()
+    record = resuming.interrupted(where).read_json("run.json")
+    with pytest.raises(error), resuming.resume(where, inputs=ABOUT["inputs"]):
+        raise error
+    with resuming.resume(where, inputs=ABOUT["inputs"]) as run:
+        assert (run / rundir.UNFINISHED / "state").read_text() == "half"
+        run.write_json("late.json", 2)
+    assert everything(where) == ["early.json", "late.json", "run.json"]
+    assert everything(tmp_path / "runs") == ["a", *(f"a/{name}" for name in everything(where))]
+    assert rundir.open_run(where).read_json("run.json") == record
+
+
+@pytest.mark.parametrize("error", [InputError("a", got="b", expected="c"), GateError("d")])
+def test_a_refusal_leaves_nothing_to_resume(tmp_path, error):
+    with pytest.raises(type(error)), rundir.create(tmp_path / "a", **ABOUT, resumable=True):
+        raise error
+    assert everything(tmp_path) == []
+
+
+def test_a_refusal_to_go_on_leaves_it_to_be_resumed(tmp_path):
+    interrupt(tmp_path / "a")
+    before = everything(tmp_path)
+    for inputs in ({}, {"windows.parquet": "cd" * 32}, {**ABOUT["inputs"], "more.csv": "ab" * 32}):
+        with (
+            pytest.raises(InputError, match="got another content"),
+            resuming.resume(tmp_path / "a", inputs=inputs),
+        ):
+            pytest.fail("it was opened")
+    assert everything(tmp_path) == before
+
+
+def test_a_run_that_was_finished_meanwhile_is_not_made_anew(tmp_path, monkeypatch):
+    def late(partial, fix):
+        monkeypatch.undo()
+        with resuming.resume(tmp_path / "a", inputs=ABOUT["inputs"]):
+            pass
+        return lock.held(partial, fix)
+
+    interrupt(tmp_path / "a")
+    monkeypatch.setattr(resuming, "held", late)
+    with (
+        pytest.raises(InputError, match="a finished run"),
+        resuming.resume(tmp_path / "a", inputs=ABOUT["inputs"]),
+    ):
+        pytest.fail("it was opened")
+    assert everything(tmp_path) == ["a", "a/early.json", "a/run.json"]
+
+
+def test_scratch_is_thrown_away():
+    with rundir.scratch() as run:
+        run.write_json("a.json", 1)
+    assert not run.path.exists()

@@ -101,7 +101,9 @@ def _shares(axis: Any, table: pd.DataFrame) -> None:
         for task in learnt:
             color = TASK_COLORS[task]
             axis.plot(run["epoch"], run[f"loss_share_{task}"], color=color, **LINE)
-            axis.plot(run["epoch"], run[f"gradient_share_{task}"], color=color, **FAINT)
+            pulled = run.dropna(subset=f"gradient_share_{task}")  # not looked at in every pass
+            share = pulled[f"gradient_share_{task}"]
+            axis.plot(pulled["epoch"], share, color=color, marker=".", **FAINT)
     for task in learnt:
         axis.plot([], [], color=TASK_COLORS[task], label=TASK_NAMES[task])
     axis.set(title="Share of each task\n(solid: of the loss, dotted: of the encoder's gradient)")

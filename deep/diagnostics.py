@@ -28,6 +28,7 @@ from proxytools.metrics.span import window_bar_f1
 from proxytools.types import Bool, Float
 
 SAMPLE = 16  # windows learnt from on which probabilities and gradients are looked at
+PULLS_EVERY = 10  # passes from one look at the tasks' gradients to the next: it costs most
 CONSTANT_LOGITS = (-8.0, 8.0, 161)  # among which the best constant of a mask is looked for
 
 
@@ -96,7 +97,11 @@ class Recorder(Observer):
     def epoch(self, done: Epoch, training: Training) -> None:
         """Record a pass."""
         watched, model = self.watched, training.averaged
-        outputs, norms = pulls(model, watched.objective, watched.values, watched.windows["train"])
+        norms: dict[str, float] = {}
+        if done.epoch % PULLS_EVERY == 1:
+            norms = pulls(model, watched.objective, watched.values, watched.windows["train"])
+        with torch.no_grad():
+            outputs = model(watched.values)
         sigma, weight = _balance(model, watched.objective)
         at = {"run": done.run, "epoch": done.epoch}
         self._add("uncertainty_params", at, _by_task("sigma", sigma), _by_task("weight", weight))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -67,39 +65,35 @@ def _layer(parameter: str) -> str:
 
 def pulls(
     model: SpanModel, objective: Objective, values: Tensor, windows: Tensor
-) -> tuple[dict[str, Any], dict[str, float]]:
-    """Compute outputs, and for each task the norm of its loss's gradient at the encoder's outputs.
+) -> dict[str, float]:
+    """Compute for each task the norm of its loss's gradient in the weights of the encoder.
 
-    Tasks meet in what the encoder gives, so its gradient is what each asks the encoder to change;
-    that of the encoder's own weights is bounded by it (Sener and Koltun 2018) and would cost a
-    pass back through all bars for every task. Losses are unweighted. Nothing is drawn and no
-    weight moves; a single task asks for everything, and its norm is taken as 1.
+    The encoder is what tasks share, so that is how hard each of them pulls at it. Losses are
+    unweighted, nothing is dropped out or drawn, and no weight moves. A single task pulls alone, and
+    its norm is taken as 1. It costs a pass over the windows, and one back for every task.
 
     Parameters
     ----------
     model : SpanModel
-        In evaluation mode, without gradients, as averaged weights are.
+        In evaluation mode and without gradients, as averaged weights are.
     values : (n, T, F) Tensor
         Features of ``windows`` (n,).
     """
     if len(objective.tasks) == 1:
-        with torch.no_grad():
-            return model(values), dict.fromkeys(objective.tasks, 1.0)
-    kept: list[Tensor] = []
-
-    def keep(_: nn.Module, __: Any, given: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
-        kept.append(given[0].detach().requires_grad_())  # (n, T, 2H)
-        return kept[0], given[1]
-
-    with torch.enable_grad(), model.encoder.register_forward_hook(keep):
-        outputs = model(values)
-        losses = objective.losses(outputs, windows)
-        norms = [
-            torch.autograd.grad(loss, kept, retain_graph=True)[0].norm() for loss in losses.values()
-        ]
-    shown = {name: _detached(value) for name, value in outputs.items()}
-    return shown, dict(zip(losses, torch.stack(norms).tolist(), strict=True))
+        return dict.fromkeys(objective.tasks, 1.0)
+    encoder, dropout = model.encoder, model.encoder.dropout
+    encoder.train().requires_grad_(True)  # CUDA goes back through an LSTM in training mode alone
+    encoder.dropout = 0.0
+    try:
+        with torch.enable_grad():
+            losses = objective.losses(model(values), windows)
+            norms = [_norm(loss, encoder) for loss in losses.values()]
+    finally:
+        encoder.eval().requires_grad_(False)
+        encoder.dropout = dropout
+    return dict(zip(losses, torch.stack(norms).tolist(), strict=True))
 
 
-def _detached(value: Any) -> Any:
-    return value.detach() if isinstance(value, Tensor) else value
+def _norm(loss: Tensor, module: nn.Module) -> Tensor:
+    grads = torch.autograd.grad(loss, list(module.parameters()), retain_graph=True)
+    return torch.stack([grad.square().sum() for grad in grads]).sum().sqrt()

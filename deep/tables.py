@@ -21,7 +21,8 @@ first. Cells of tasks that are not learnt are empty, as are those without a numb
     window, averaged over those held out; the metric that chooses the pass, and whether it was, so
     far, the best.
 ``task_shares``
-    Share of each task in the weighted loss, and in the gradient at the encoder's outputs.
+    Share of each task in the weighted loss, and, every tenth pass, in the gradients of the weights
+    that they share, those of the encoder: norm of each task's, over the sum of these norms.
 """
 
 from __future__ import annotations

@@ -90,8 +90,8 @@ def _diverged(tables: Tables, _: Settings) -> Verdict | None:
 
 
 def _dominated(tables: Tables, settings: Settings) -> Verdict | None:
-    table = tables["task_shares"]
-    ends = [table[table["epoch"] == 1], table.groupby("run").tail(1)]
+    runs = tables["task_shares"].groupby("run")
+    ends = runs.first(), runs.last()  # of those that have a figure
     for what, words in (("loss_share", "of the loss"), ("gradient_share", "of the gradient")):
         for task, spoken in SPOKEN.items():
             first, last = (float(end[f"{what}_{task}"].mean()) for end in ends)

@@ -81,7 +81,14 @@ def _reach(
 
 @njit(cache=True, nogil=True)
 def _sum(
-    e: Float, a: Float, b: Float, table: Array, log_ratio: float, total: Array, closing: Array
+    e: Float,
+    a: Float,
+    b: Float,
+    table: Array,
+    log_ratio: float,
+    one: bool,
+    total: Array,
+    closing: Array,
 ) -> None:
     """Fill ``total`` (T+1,) and ``closing`` (D, T+1) of one window; see `sums`."""
     n_directions, n_bars = e.shape
@@ -114,7 +121,8 @@ def _sum(
                 spans = _add(spans, tail[d])
             prefix[d] += e[d, bar]
             closing[d, stop] = prefix[d] + b[d, bar] + spans
-            total[stop] = _add(total[stop], closing[d, stop])
+            if not one:
+                total[stop] = _add(total[stop], closing[d, stop])
     bar = n_bars - 1
     total[n_bars] = total[bar]
     for d in range(n_directions):
@@ -123,13 +131,22 @@ def _sum(
         for start in range(1, n_bars):
             opened[d, start] += _length(table[RIGHT], log_ratio, n_bars - start)
         opened[d, 0] = _length(table[BOTH], log_ratio, n_bars)
-        closing[d, n_bars] = prefix[d] + e[d, bar] + _log_sum(opened[d])
-        total[n_bars] = _add(total[n_bars], closing[d, n_bars])
+        last: float = prefix[d] + e[d, bar] + _log_sum(opened[d])
+        closing[d, n_bars] = last
+        if not one:
+            total[n_bars] = _add(total[n_bars], last)
 
 
 @njit(cache=True, nogil=True, parallel=True)
 def sums(
-    e: Float, a: Float, b: Float, table: Array, log_ratio: float, total: Array, closing: Array
+    e: Float,
+    a: Float,
+    b: Float,
+    table: Array,
+    log_ratio: float,
+    one: bool,
+    total: Array,
+    closing: Array,
 ) -> None:
     """Sum over segmentations, from the left and from the right.
 
@@ -140,6 +157,9 @@ def sums(
     table : (4, Lmax + 1)
         Length scores, log probabilities; the rows are `INNER`, `LEFT`, `RIGHT`, `BOTH`.
     log_ratio : float
+    one : bool
+        Sum over the segmentations of a single span alone: nothing comes before or after it, and
+        ``total`` is 0.
     total : (2, N, T + 1), written
         ``[0, :, t]`` is the log weight of all segmentations of the bars before boundary t that have
         no span across it. ``[1]`` is the same read from the right: bars from t on.
@@ -153,10 +173,10 @@ def sums(
     for k in prange(2 * n_windows):
         w = k // 2
         if k % 2 == 0:
-            _sum(e[w], a[w], b[w], table, log_ratio, total[0, w], closing[0, w])
+            _sum(e[w], a[w], b[w], table, log_ratio, one, total[0, w], closing[0, w])
         else:  # time reversed, a span's last bar is its first
             back = (e[w, :, ::-1].copy(), b[w, :, ::-1].copy(), a[w, :, ::-1].copy())
-            _sum(*back, mirrored, log_ratio, total[1, w, ::-1], closing[1, w, :, ::-1])
+            _sum(*back, mirrored, log_ratio, one, total[1, w, ::-1], closing[1, w, :, ::-1])
 
 
 @njit(cache=True, nogil=True)
@@ -169,7 +189,7 @@ def _best(
     opened, prefix = np.empty((n_directions, n_bars)), np.zeros(n_directions)
     tail, tail_start = np.full(n_directions, -np.inf), np.full(n_directions, -1)
     for stop in range(1, n_bars + 1):
-        chosen, before = -1, best
+        chosen, before = -1, best  # of the span that stops here, and of what came before
         for d in range(n_directions):
             start, found = _best_start(
                 stop, before, d, e, a, b, table, log_ratio, opened, prefix, tail, tail_start
@@ -180,8 +200,7 @@ def _best(
     stop = n_bars
     origin[0] = -1
     while stop > 0:  # keep only what the best segmentation of the whole window passes through
-        start = origin[stop]
-        first = start if start >= 0 else stop - 1
+        first = origin[stop] if origin[stop] >= 0 else stop - 1
         for t in range(first + 1, stop):
             origin[t] = -1
         stop = first
@@ -222,7 +241,7 @@ def _best_start(
             if value > high:
                 high, start = value, bar - i
         if tail[d] > high:
-            high, start = tail[d], tail_start[d]
+            high, start = tail[d], int(tail_start[d])
         whole, end = _length(table[LEFT], log_ratio, stop), b[d, bar]
     else:
         for i in range(bar):

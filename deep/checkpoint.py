@@ -24,7 +24,7 @@ from deep.fitting import n_types
 from deep.lengths import LengthPrior
 from deep.model import Ensemble, SpanModel
 from deep.presets import Settings
-from deep.reading import BarReader, MatchReader, Reader
+from deep.reading import BIASES, BarReader, MatchReader, Reader
 from proxytools import features, splits
 from proxytools.decode import Decoder
 from proxytools.errors import InputError
@@ -183,13 +183,15 @@ def _reader(settings: Settings, record: dict[str, Any], where: str) -> Reader:
     if settings.head == "segmental":
         if not (
             isinstance(reader, dict)
-            and reader.keys() == {"longest", "threshold"}
+            and reader.keys() == {"longest", "threshold", "series_bias"}
             and _is_count(reader["longest"])
             and _is_number(reader["threshold"])
             and reader["longest"] >= 1
             and 0 < reader["threshold"] < 1
+            and _is_number(reader["series_bias"])
+            and abs(reader["series_bias"]) <= max(BIASES)
         ):
-            raise _other(where, reader, "a longest candidate and a threshold in (0, 1)")
+            raise _other(where, reader, "a longest candidate, a threshold in (0, 1) and a bias")
         return MatchReader(**reader)
     if not (
         isinstance(reader, dict)

@@ -15,6 +15,7 @@ from deep.device import seeded
 from deep.kept import Kept
 from deep.losses import Objective
 from deep.model import LEAST_TYPES, Ensemble, SpanModel
+from deep.number import log_weights
 from deep.presets import Settings, is_mirrored
 from deep.pretrain import Pretraining
 from deep.reading import BarReader, MatchReader, Reader
@@ -99,19 +100,20 @@ class Fitting:
     def cross_fit(self, n_folds: int) -> int:
         """Fit on inner folds; choose the reader there, and return the number of passes."""
         folds = splits.folds(self.data, n_folds, seed=self.seed)
-        prob, evidence, passes = [], [], []
+        prob, evidence, passes, parts = [], [], [], []
         for k, fold in enumerate(folds):
             model, history = self._train(fold.train, k, f"fold {k + 1}", held=fold.test)
             passes.append(max(past.epoch for past in history if past.best))
             one, values = Ensemble([model]), self.values[torch.from_numpy(fold.test)]
+            parts.append((one, values))
             prob.append(self.reader.prob(one, values))
             evidence.append(self.reader.evidence(one, values))
         tested = self.data.take(np.concatenate([fold.test for fold in folds]))
         seen = np.flatnonzero(tested.labelled)
         marks = tested.spans.take(seen)
         if len(marks):
-            shown = np.concatenate(evidence)[seen]
-            self.reader = self.reader.chosen_on(shown, marks)
+            shown, rate = np.concatenate(evidence)[seen], len(marks) / len(seen)
+            self.reader = self.reader.chosen_on(shown, marks).for_series(parts, rate * len(tested))
             bars = bar_metrics(np.concatenate(prob)[seen], marks.mask(self.data.n_bars))
             self.held_out = {**bars, **span_metrics(self.reader.spans(shown), marks)}
         return round(float(np.mean(passes)))
@@ -137,13 +139,15 @@ class Fitting:
             model = SpanModel(self.values.shape[2], settings, *start, self.n_types)
             model.to(self.device)
             model.signs.copy_(self.signs)
+            if model.number is not None:
+                model.number.copy_(log_weights(self.objective.spans.take(places)))
             if settings.standardise:
                 model.standardise(self.values[learnt])
             if self.pretraining is not None:
                 self.history += self.pretraining.on(windows, held).train(
                     model,
                     (self.seed, stream, AHEAD),
-                    run,
+                    "members" if held is None else run,
                     observer=self.observer,
                     kept=self.kept,
                 )

@@ -122,7 +122,7 @@ class Objective:
         are divided by the weight of in-span bars.
         """
         if self.settings.head == "segmental":
-            return chain(outputs["span"], outputs["length"]).posterior()
+            return chain(outputs["span"], outputs["length"], outputs["number"]).posterior()
         return torch.sigmoid(outputs["span"][..., 0] - np.log(self.settings.positive_weight))
 
     def held_out(self, outputs: dict[str, Any], windows: Tensor) -> float:

@@ -32,26 +32,31 @@ class Sums(NamedTuple):
 
     total: Tensor  # (2, N, T+1) float64
     closing: Tensor  # (2, N, D, T+1) float64
-
-    @property
-    def log_z(self) -> Tensor:
-        """(N,) the log partition function."""
-        return self.total[0, :, -1]
+    log_z: Tensor  # (N,) of all of them
 
 
-def compiled_sums(e: Tensor, a: Tensor, b: Tensor, length: LengthScores) -> Sums:
+def compiled_sums(
+    e: Tensor, a: Tensor, b: Tensor, length: LengthScores, *, one: bool = False
+) -> Sums:
     """Run the compiled recursion; CPU tensors (N, D, T), read in place."""
     n_windows, n_directions, n_bars = e.shape
     total = np.empty((2, n_windows, n_bars + 1))
     closing = np.empty((2, n_windows, n_directions, n_bars + 1))
     e_, a_, b_ = (x.detach().contiguous().numpy() for x in (e, a, b))
     table = length.table.detach().double().numpy()
-    sums(e_, a_, b_, table, float(length.log_ratio.detach()), total, closing)
-    return Sums(torch.from_numpy(total), torch.from_numpy(closing))
+    sums(e_, a_, b_, table, float(length.log_ratio.detach()), one, total, closing)
+    return _summed(torch.from_numpy(total), torch.from_numpy(closing), one=one)
+
+
+def _summed(total: Tensor, closing: Tensor, *, one: bool) -> Sums:
+    log_z = closing[0].flatten(1).logsumexp(1) if one else total[0, :, -1]
+    return Sums(total, closing, log_z)
 
 
 @torch.no_grad()
-def tensor_sums(e: Tensor, a: Tensor, b: Tensor, length: LengthScores) -> Sums:
+def tensor_sums(
+    e: Tensor, a: Tensor, b: Tensor, length: LengthScores, *, one: bool = False
+) -> Sums:
     """Run the same recursion in tensor operations, all windows at once, on any device."""
     n_windows, n_directions, n_bars = e.shape
     size = length.table.shape[1]
@@ -73,15 +78,17 @@ def tensor_sums(e: Tensor, a: Tensor, b: Tensor, length: LengthScores) -> Sums:
         edge = torch.logaddexp(tail, near[..., stop - 1])
         spans = torch.logaddexp(torch.logsumexp(starts + reach, 2), edge)
         closing[..., stop] = prefix[..., stop - 1] + b[..., stop - 1] + spans
-        total[:, stop] = torch.logaddexp(total[:, stop - 1], closing[..., stop].logsumexp(1))
+        if not one:
+            total[:, stop] = torch.logaddexp(total[:, stop - 1], closing[..., stop].logsumexp(1))
         begun = total[:, None, stop] + a[..., stop] - prefix[..., stop - 1]
         opened[..., size + stop] = begun
     last = opened[..., size + 1 :] + far[..., : n_bars - 1].flip(2)  # (2N, D, T-1)
     whole = by_length[BOTH, -1].expand(*rows_, 1)
     closing[..., -1] = prefix[..., -1] + torch.logsumexp(torch.cat([last, whole], 2), 2)
-    total[:, -1] = torch.logaddexp(total[:, -2], closing[..., -1].logsumexp(1))
-    total, closing = total.unflatten(0, (2, -1)), closing.unflatten(0, (2, -1))
-    return Sums(*(torch.stack([x[0], x[1].flip(-1)]) for x in (total, closing)))
+    if not one:
+        total[:, -1] = torch.logaddexp(total[:, -2], closing[..., -1].logsumexp(1))
+    total, closing = (x.view(2, n_windows, *x.shape[1:]) for x in (total, closing))
+    return _summed(*(torch.stack([x[0], x[1].flip(-1)]) for x in (total, closing)), one=one)
 
 
 def length_rows(length: LengthScores, n_bars: int) -> Tensor:

@@ -48,6 +48,7 @@ class SpanModel(nn.Module):
     mean: Tensor
     gain: Tensor
     signs: Tensor
+    number: Tensor | None
     log_sigma: nn.Parameter | None
 
     def __init__(
@@ -62,6 +63,7 @@ class SpanModel(nn.Module):
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("gain", torch.ones(n_features))
         self.register_buffer("signs", torch.ones(n_features))
+        self.register_buffer("number", torch.zeros(3) if settings.number else None)
         self.directions = settings.directions
         dropout = nn.Dropout1d if settings.whole_columns else nn.Dropout
         self.input_dropout = dropout(settings.input_dropout)
@@ -110,8 +112,8 @@ class SpanModel(nn.Module):
         -------
         dict
             ``span`` (N, T, K), scores of a bar, of a span's first bar and of its last for each
-            direction, with their LengthScores under ``length``; or K = 1 logit. Then those of
-            `OtherHeads`.
+            direction, with their LengthScores under ``length`` and the weights of `deep.number`
+            under ``number``; or K = 1 logit. Then those of `OtherHeads`.
         """
         x = _drop(self.input_dropout, self.standardised(values)[:, None])  # (N, 1, T, F)
         if self.directions > 1:
@@ -123,7 +125,7 @@ class SpanModel(nn.Module):
         outputs = self.others(encoded.mean(1))
         if isinstance(self.head, SegmentalHead):
             scores = self.head.scores(encoded).transpose(1, 2).flatten(2)  # (N, T, 3 D)
-            return {"span": scores, "length": self.head.length(), **outputs}
+            return {"span": scores, "length": self.length(), "number": self.number, **outputs}
         return {"span": self.head(encoded[:, 0]), **outputs}
 
     def length(self) -> LengthScores:
@@ -182,6 +184,12 @@ class Ensemble(nn.Module):
         """Length scores of segmental members."""
         tables, ratios = zip(*(member.length() for member in self._members()), strict=True)
         return LengthScores(torch.stack(tables).mean(0), torch.stack(ratios).mean(0))
+
+    @property
+    def number(self) -> Tensor | None:
+        """Weights of `deep.number`, of segmental members that have them."""
+        numbers = [member.number for member in self._members() if member.number is not None]
+        return torch.stack(numbers).mean(0) if numbers else None
 
     def _members(self) -> list[SpanModel]:
         return cast("list[SpanModel]", list(self.members))

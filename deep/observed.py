@@ -32,6 +32,7 @@ class Observed(NamedTuple):
     start: Tensor  # (N, S) int64
     stop: Tensor  # (N, S) int64
     weight: Tensor  # (N, S) share of the segmentations that hold the span; 0 for none
+    number: Tensor  # (N, 3) share of those with no span, one and several
 
     @classmethod
     def of(cls, levels: Sequence[Spans], n_bars: int) -> Self:
@@ -57,7 +58,9 @@ class Observed(NamedTuple):
         weight = np.zeros(shape, np.float32)
         starts[window, column], stops[window, column] = start[order], stop[order]
         weight[window, column] = 1 / len(levels)
-        return cls(*map(torch.from_numpy, (starts, stops, weight)))
+        several = np.stack([np.minimum(spans.count, 2) for spans in levels])  # (levels, N)
+        number = np.stack([several == k for k in range(3)], -1).mean(0, dtype=np.float32)  # (N, 3)
+        return cls(*map(torch.from_numpy, (starts, stops, weight, number)))
 
     def take(self, windows: Tensor) -> Observed:
         """Return the chosen windows, in that order."""

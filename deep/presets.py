@@ -52,6 +52,9 @@ class Settings:
     directions : int
         2 where a span of ``segmental`` goes up or down all through, which nobody marks: bars then
         add up in one direction. 1 where it has none.
+    number : bool
+        Whether ``segmental`` learns how often windows hold no span, one, several. Right for windows
+        that were all cut in one way; over long series it is left out.
     features : str
         A name in `proxytools.features.SETS`.
     standardise : bool
@@ -109,6 +112,7 @@ class Settings:
 
     head: str = "segmental"
     directions: int = 1
+    number: bool = False
     features: str = "full"
     standardise: bool = True
     hidden: int = 16
@@ -185,7 +189,7 @@ def _illegal(name: str, value: object, expected: str) -> InputError:
 
 
 PRESETS: dict[str, Settings] = {
-    "segmental": Settings(directions=2, features="directed"),
+    "segmental": Settings(directions=2, number=True, features="directed"),
     # Span detection alone, as one would try it first.
     "single": Settings(
         head="mask",

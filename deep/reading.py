@@ -6,14 +6,17 @@ from different models can be put together before anything is chosen on them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import bisect
 from torch import Tensor
 
+from deep.lengths import LengthScores
 from deep.matches import THRESHOLD, choose_threshold, match_probability, spans_above
 from deep.model import Ensemble
 from deep.tasks import chain
@@ -22,6 +25,7 @@ from proxytools.decode import Decoder
 from proxytools.types import Spans
 
 Array = NDArray[np.float64]
+BIASES = (-30.0, 30.0)  # of a span's score: from none to one wherever there is room
 
 
 class Reader(Protocol):
@@ -43,6 +47,13 @@ class Reader(Protocol):
         """Return the reader with the best F1 at IoU 0.5 on windows held out."""
         ...
 
+    def for_series(self, parts: Sequence[tuple[Ensemble, Tensor]], n_spans: float) -> Reader:
+        """Return the reader that expects as many spans as there are, with no window's number.
+
+        ``parts`` are models and features of windows held out from each.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class MatchReader:
@@ -54,23 +65,28 @@ class MatchReader:
         Bars of the longest candidate.
     threshold : float
         In (0, 1).
+    series_bias : float
+        Added to the score of every span over a long series, where no window says how many there
+        are (see `deep.number`).
     """
 
     longest: int
     threshold: float = THRESHOLD
+    series_bias: float = 0.0
 
     @torch.no_grad()
     def prob(self, model: Ensemble, values: Tensor) -> NDArray[np.float32]:
         """Exact posterior of each bar."""
         posterior: NDArray[np.float32] = (
-            chain(model(values), model.length()).posterior().numpy(force=True)
+            chain(model(values), model.length(), model.number).posterior().numpy(force=True)
         )
         return posterior
 
     @torch.no_grad()
     def evidence(self, model: Ensemble, values: Tensor) -> Array:
         """(n, T, L) probability that a candidate matches a mark."""
-        found = chain(model(values), model.length()).span_probabilities(self.longest)
+        distribution = chain(model(values), model.length(), model.number)
+        found = distribution.span_probabilities(self.longest)
         match: Array = match_probability(found.numpy(force=True))
         return match
 
@@ -81,6 +97,27 @@ class MatchReader:
     def chosen_on(self, evidence: Array, marks: Spans) -> Self:
         """Choose the threshold."""
         return replace(self, threshold=choose_threshold(evidence, marks))
+
+    def series_length(self, model: Ensemble) -> LengthScores:
+        """Length scores for long series, on the CPU."""
+        table, log_ratio = (x.detach().cpu() for x in model.length())
+        return LengthScores(table + self.series_bias, log_ratio)
+
+    @torch.no_grad()
+    def for_series(self, parts: Sequence[tuple[Ensemble, Tensor]], n_spans: float) -> Self:
+        """Choose the bias; a chain that says itself how many spans there are needs none."""
+        if all(model.number is None for model, _ in parts):
+            return self
+        scores = [model(values).cpu() for model, values in parts]
+
+        def expected(bias: float) -> float:
+            reader = replace(self, series_bias=bias)
+            lengths = [reader.series_length(model) for model, _ in parts]
+            found = zip(scores, lengths, strict=True)
+            return sum(float(chain(*one).expected_spans().sum()) for one in found)
+
+        bias = bisect(lambda x: expected(x) - n_spans, *BIASES, xtol=1e-3)
+        return replace(self, series_bias=float(bias))
 
 
 @dataclass(frozen=True)
@@ -117,3 +154,7 @@ class BarReader:
     def chosen_on(self, evidence: NDArray[np.float32], marks: Spans) -> Self:
         """Choose the decoder."""
         return replace(self, decoder=decode.choose(evidence, marks))
+
+    def for_series(self, parts: Sequence[tuple[Ensemble, Tensor]], n_spans: float) -> Self:
+        """Bars are read one by one, whatever there is around."""
+        return self

@@ -29,16 +29,15 @@ from torch.nn import functional
 from deep.chain import BOTH, INNER, LEFT, RIGHT, best_spans
 from deep.lengths import LengthPrior, LengthScores, length_scores
 from deep.marginals import (
-    Sums,
     compiled_sums,
     expected,
     inside,
     length_rows,
-    outside,
     starts,
     stops,
     tensor_sums,
 )
+from deep.number import Part, mixed, weighted
 from deep.observed import Observed, cut
 from proxytools.types import Float, Spans
 
@@ -54,6 +53,8 @@ class SpanChain:
         Scores of a bar inside a span, of a span's first bar and of its last, by direction; finite,
         any size. ``a[..., 0]`` and ``b[..., -1]`` are never used.
     length : LengthScores
+    number : (3,) float, optional
+        Log weights of holding no span, one, several; see `deep.number`.
 
     Examples
     --------
@@ -66,55 +67,67 @@ class SpanChain:
     (array([2]), array([5]), array([0.998]))
     """
 
-    def __init__(self, e: Tensor, a: Tensor, b: Tensor, length: LengthScores) -> None:
+    def __init__(
+        self, e: Tensor, a: Tensor, b: Tensor, length: LengthScores, number: Tensor | None = None
+    ) -> None:
         scores = (x[:, None] if x.ndim == 2 else x for x in (e, a, b))
         self.e, self.a, self.b = (x.float() if x.dtype.itemsize < 4 else x for x in scores)
-        self.length = length
+        self.length, self.number = length, number
 
     @cached_property
-    def _sums(self) -> Sums:
-        return _sums(self.e, self.a, self.b, self.length)
+    def _parts(self) -> list[Part]:
+        return _parts(self.e, self.a, self.b, self.length, self.number)[1]
 
     def log_partition(self) -> Tensor:
         """(N,) float64 log of the summed weight of all segmentations; differentiable."""
         log_z: Tensor = _LogPartition.apply(  # type: ignore[no-untyped-call]
-            self.e, self.a, self.b, *self.length
+            self.e, self.a, self.b, *self.length, self.number
         )
         return log_z
 
     def log_likelihood(self, observed: Observed) -> Tensor:
         """(N,) float64 log probability of the given segmentations; differentiable."""
-        return observed.score(self.e, self.a, self.b, self.length) - self.log_partition()
+        score = observed.score(self.e, self.a, self.b, self.length)
+        if self.number is not None:
+            score = score + observed.number.double() @ self.number.double()
+        return score - self.log_partition()
 
     def posterior(self) -> Tensor:
         """(N, T) probability that a bar lies in a span."""
-        return (1 - outside(self._sums)).clamp_(0, 1).to(self.e.dtype)
+        return self.directions().sum(1).clamp_(0, 1).to(self.e.dtype)
 
     def directions(self) -> Tensor:
         """(N, D, T) float64 probability that a bar lies in a span of each direction."""
-        return inside(starts(self._sums), stops(self._sums))
+        found = [
+            share[:, None, None] * inside(starts(sums), stops(sums)) for share, sums in self._parts
+        ]
+        return torch.stack(found).sum(0).clamp_(0, 1)
 
     def expected_spans(self) -> Tensor:
         """(N,) float64 expected number of spans, cut ones included."""
-        return starts(self._sums).sum((1, 2))
+        found = [share * starts(sums).sum((1, 2)) for share, sums in self._parts]
+        return torch.stack(found).sum(0)
 
     @torch.no_grad()
     def probability(self, spans: Spans) -> Float:
         """(S,) posterior probability that a segmentation holds exactly this span."""
-        total, e, rows = (
-            x.cpu().numpy()
-            for x in (self._sums.total, self.e.double(), length_rows(self.length, self.e.shape[2]))
+        e, rows = (
+            x.cpu().numpy() for x in (self.e.double(), length_rows(self.length, self.e.shape[2]))
         )
         a, b = (x.cpu().numpy() for x in (self.a, self.b))
         n_bars = e.shape[2]
         prefix = np.pad(e.cumsum(2), ((0, 0), (0, 0), (1, 0)))  # (N, D, T+1)
         w, s, u = spans.window, spans.start, spans.stop
-        around = total[0, w, s] + total[1, w, u] - total[0, w, -1]  # (S,)
         inside = prefix[w, :, u] - prefix[w, :, s]  # (S, D)
         first = np.where(s > 0, a[w, :, s].T, 0)  # (D, S)
         last = np.where(u < n_bars, b[w, :, u - 1].T, 0)
-        log_prob = around + rows[cut(spans, n_bars), u - s - 1] + inside.T + first + last
-        prob: Float = np.exp(log_prob).sum(0)
+        own = rows[cut(spans, n_bars), u - s - 1] + inside.T + first + last  # (D, S)
+        prob = np.zeros(len(spans))
+        for share, sums in self._parts:
+            weight, (left, right), log_z = (
+                x.cpu().numpy() for x in (share, sums.total, sums.log_z)
+            )
+            prob += weight[w] * np.exp(left[w, s] + right[w, u] - log_z[w] + own).sum(0)
         return prob
 
     @torch.no_grad()
@@ -127,24 +140,19 @@ class SpanChain:
         longest = min(longest, n_bars)
         rows = length_rows(self.length, n_bars)  # (4, T)
         prefix = functional.pad(self.e.double().cumsum(2), (1, 0))  # (N, D, T+1)
-        before, after = self._sums.total[0, :, :-1], self._sums.total[1, :, 1:]  # (N, T)
-        opened = (before - self._sums.log_z[:, None])[:, None] - prefix[..., :-1]  # (N, D, T)
-        opened[..., 1:] += self.a[..., 1:]
-        closed = after[:, None] + prefix[..., 1:]  # (N, D, T)
-        closed[..., :-1] += self.b[..., :-1]
+        opens, closes = -prefix[..., :-1], prefix[..., 1:].clone()  # (N, D, T)
+        opens[..., 1:] += self.a[..., 1:]
+        closes[..., :-1] += self.b[..., :-1]
         prob = self.e.new_zeros((n_windows, n_bars, longest), dtype=torch.float64)
-        for k in range(longest):
-            within = opened[..., : n_bars - k] + closed[..., k:] + rows[INNER, k]  # (N, D, T-k)
-            within[..., 0] += rows[LEFT, k] - rows[INNER, k]
-            within[..., -1] += rows[RIGHT, k] - rows[INNER, k]
-            if k == n_bars - 1:
-                within += rows[BOTH, k] + rows[INNER, k] - rows[LEFT, k] - rows[RIGHT, k]
-            prob[:, : n_bars - k, k] = within.exp_().sum(1)
-        return prob
+        for share, sums in self._parts:
+            before, after = sums.total[0, :, :-1] - sums.log_z[:, None], sums.total[1, :, 1:]
+            opened, closed = opens + before[:, None], closes + after[:, None]  # (N, D, T)
+            _add_spans(prob, share[:, None], opened, closed, rows)
+        return prob.clamp_(min=0)
 
     @torch.no_grad()
     def decode(self) -> Spans:
-        """Most probable segmentation of each window (max-product).
+        """Most probable segmentation of each window (max-product), whatever its number of spans.
 
         A span's score is the mean posterior of its bars.
         """
@@ -161,8 +169,28 @@ class SpanChain:
         return Spans(window, start, stop, n_windows, score=score)
 
 
-def _sums(e: Tensor, a: Tensor, b: Tensor, length: LengthScores) -> Sums:
-    return (tensor_sums if e.is_cuda else compiled_sums)(e, a, b, length)
+def _add_spans(prob: Tensor, share: Tensor, opened: Tensor, closed: Tensor, rows: Tensor) -> None:
+    """Add to prob (N, T, L) a share (N, 1) of the probability of every span."""
+    n_bars = opened.shape[2]
+    for k in range(prob.shape[2]):
+        within = opened[..., : n_bars - k] + closed[..., k:] + rows[INNER, k]  # (N, D, T-k)
+        within[..., 0] += rows[LEFT, k] - rows[INNER, k]
+        within[..., -1] += rows[RIGHT, k] - rows[INNER, k]
+        if k == n_bars - 1:
+            within += rows[BOTH, k] + rows[INNER, k] - rows[LEFT, k] - rows[RIGHT, k]
+        prob[:, : n_bars - k, k] += share * within.exp_().sum(1)
+
+
+@torch.no_grad()
+def _parts(
+    e: Tensor, a: Tensor, b: Tensor, length: LengthScores, number: Tensor | None
+) -> tuple[Tensor, list[Part]]:
+    """(N,) log partition function, and what adds up to it."""
+    run = tensor_sums if e.is_cuda else compiled_sums
+    free = run(e, a, b, length)
+    if number is None:
+        return free.log_z, [Part(torch.ones_like(free.log_z), free)]
+    return weighted(number, free, run(e, a, b, length, one=True))
 
 
 class _LogPartition(torch.autograd.Function):
@@ -170,23 +198,30 @@ class _LogPartition(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, e: Tensor, a: Tensor, b: Tensor, table: Tensor, log_ratio: Tensor
+        ctx: Any,
+        e: Tensor,
+        a: Tensor,
+        b: Tensor,
+        table: Tensor,
+        log_ratio: Tensor,
+        number: Tensor | None,
     ) -> Tensor:
         length = LengthScores(table, log_ratio)
-        sums = _sums(e, a, b, length)
+        log_z, parts = _parts(e, a, b, length, number)
         if any(ctx.needs_input_grad):
             ctx.dtypes = [x.dtype for x in (e, a, b, table, log_ratio)]
-            ctx.save_for_backward(*expected(e, a, b, length, sums))
-        return sums.log_z.clone()
+            found = [(share, expected(e, a, b, length, sums)) for share, sums in parts]
+            ctx.save_for_backward(*mixed(found))
+        return log_z.clone()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         bar, first, last, lengths, excess = ctx.saved_tensors
         bars = [grad[:, None, None] * x for x in (bar, first, last)]
         table = (grad @ lengths.flatten(1)).view(lengths.shape[1:])
         grads = [*bars, table, grad @ excess]
-        return tuple(g.to(dtype) for g, dtype in zip(grads, ctx.dtypes, strict=True))
+        return *(g.to(dtype) for g, dtype in zip(grads, ctx.dtypes, strict=True)), None
 
 
 class SegmentalHead(nn.Module):

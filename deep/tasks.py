@@ -37,10 +37,11 @@ class Task(Protocol):
         ...
 
 
-def chain(scores: Tensor, length: LengthScores) -> SpanChain:
+def chain(scores: Tensor, length: LengthScores, number: Tensor | None = None) -> SpanChain:
     """Distribution over spans from scores (N, T, 3 D), three for each direction."""
-    e, a, b = scores.unflatten(2, (-1, 3)).permute(3, 0, 2, 1)  # (N, D, T) each
-    return SpanChain(e, a, b, length)
+    n_windows, n_bars, width = scores.shape
+    e, a, b = scores.reshape(n_windows, n_bars, width // 3, 3).permute(3, 0, 2, 1)  # (N, D, T) each
+    return SpanChain(e, a, b, length, number)
 
 
 class Likelihood:
@@ -58,8 +59,8 @@ class Likelihood:
         self.counts = torch.ones(levels[0].n_windows, device=device)
 
     def loss(self, outputs: dict[str, Any], windows: Tensor) -> Tensor:
-        """Loss of the scores under ``span``, with the lengths under ``length``."""
-        found = chain(outputs["span"], outputs["length"])
+        """Loss of the scores under ``span``, by those under ``length`` and ``number``."""
+        found = chain(outputs["span"], outputs["length"], outputs["number"])
         return -found.log_likelihood(self.observed.take(windows))
 
 

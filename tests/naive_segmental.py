@@ -32,13 +32,16 @@ class NaiveChain:
     mass: Array
     ratio: float
     entry: float
+    number: tuple[float, float, float] = (0.0, 0.0, 0.0)  # log weights of none, one, several
 
     def __post_init__(self) -> None:
         beyond = np.arange(FAR)
         tail = self.mass[-1] * (1 - self.ratio) * self.ratio**beyond
         self.prob = np.concatenate([self.mass[:-1], tail])  # of lengths 1, 2, ...
         self.all = list(segmentations(self.e.shape[1]))
-        self.scores = np.array([sum(map(self.span_score, spans)) for spans in self.all])
+        self.scores = np.array(
+            [sum(map(self.span_score, x)) + self.number[min(len(x), 2)] for x in self.all]
+        )
         high = self.scores.max()
         self.log_z = high + np.log(np.exp(self.scores - high).sum())
         self.weights = np.exp(self.scores - self.log_z)

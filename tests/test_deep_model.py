@@ -9,7 +9,9 @@ from deep.fitting import signs_of
 from deep.lengths import LengthPrior
 from deep.matches import THRESHOLDS, choose_threshold, match_probability, spans_above
 from deep.model import Ensemble, SpanModel
+from deep.number import log_weights
 from deep.presets import PRESETS, Settings, on_features, preset
+from deep.reading import MatchReader
 from deep.segmental import SegmentalHead
 from deep.soft import level_spans, soften
 from deep.tasks import Likelihood, WeightedBars, chain
@@ -288,3 +290,30 @@ def test_two_directions_need_features_that_mirrors_allow():
     np.testing.assert_array_equal(signs_of(("body", "body_size"), 2), [-1, 1])
     with pytest.raises(InputError, match="directions"):
         Settings(head="mask", directions=2)
+
+
+def test_windows_of_one_span_are_read_as_such():
+    spans = Spans.of([[(3, 6)]] * 30)
+    network = directed(number=True)
+    network.number.copy_(log_weights(spans))
+    outputs = network(values(6))
+    told = chain(outputs["span"], outputs["length"], outputs["number"])
+    free = chain(outputs["span"], outputs["length"])
+    assert (told.expected_spans() - 1).abs().max() < (free.expected_spans() - 1).abs().max()
+    np.testing.assert_allclose(told.expected_spans().detach(), 1, atol=0.2)
+
+
+def test_over_a_series_as_many_spans_are_expected_as_there_are():
+    network = directed(number=True)
+    with torch.no_grad():
+        network.head.scores.bias[1] += 4.0  # what windows of one span never tell
+    network.number.copy_(torch.tensor([-4.0, 1.0, -4.0]))
+    parts = [(Ensemble([network]), values(6)), (Ensemble([network]), values(5, seed=1))]
+    reader = MatchReader(6).for_series(parts, 11)
+    assert reader.series_bias < -1
+    found = [
+        chain(model(x), reader.series_length(model)).expected_spans().sum() for model, x in parts
+    ]
+    assert sum(found).item() == pytest.approx(11, abs=0.05)
+    plain = [(Ensemble([directed()]), values(6))]
+    assert MatchReader(6).for_series(plain, 11) == MatchReader(6)

@@ -27,7 +27,7 @@ SMALL = {
     "input_dropout": 0.0,
 }
 QUICK = {
-    "segmental": Settings(members=2, **SMALL),
+    "segmental": Settings(directions=2, number=True, members=2, **SMALL),
     "mask": replace(PRESETS["single"], members=1, **SMALL),
 }
 HEADS = tuple(QUICK)
@@ -266,8 +266,9 @@ HOSTILE = [
     ("settings", {"features": ["full"]}),
     ("settings", {"pointers": 1.0}),
     ("reader", None),
-    ("reader", {"longest": 9, "threshold": 2.0}),
-    ("reader", {"longest": -9, "threshold": 0.5}),
+    ("reader", {"longest": 9, "threshold": 2.0, "series_bias": 0.0}),
+    ("reader", {"longest": 9, "threshold": 0.5, "series_bias": 1e9}),
+    ("reader", {"longest": -9, "threshold": 0.5, "series_bias": 0.0}),
 ]
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deep.lengths import LengthPrior, length_scores, start_bias, uncut
-from deep.marginals import compiled_sums, expected, tensor_sums
+from deep.marginals import compiled_sums, tensor_sums
 from deep.observed import Observed
 from deep.segmental import SegmentalHead, SpanChain
 from proxytools.errors import InputError
@@ -17,16 +17,20 @@ from tests.naive_segmental import NaiveChain
 seeds = st.integers(0, 2**32)
 
 
-def draw(seed, n_windows=2, n_bars=6, l_max=3, scale=1.0, dtype=torch.float64, directions=1):
+NUMBERS = [None, (-2.0, 1.0, -1.5), (0.7, -3.0, 0.4)]
+
+
+def draw(seed, n_windows=2, n_bars=6, l_max=3, scale=1.0, directions=1, number=None):
     """Scores, and what a naive chain of the same needs."""
     rng = np.random.default_rng(seed)
     scores = rng.normal(size=(3, n_windows, directions, n_bars)) * scale
     mass, ratio, entry = rng.dirichlet(np.ones(l_max + 1)) + 1e-9, rng.uniform(0.1, 0.8), -1.5
     mass /= mass.sum()
     mass_, ratio_, entry_ = (torch.tensor(x, dtype=torch.float64) for x in (mass, ratio, entry))
-    e, a, b = torch.tensor(scores).to(dtype)
-    naive = [NaiveChain(*scores[:, n], mass, ratio, entry) for n in range(n_windows)]
-    return SpanChain(e, a, b, length_scores(mass_.log(), ratio_.logit(), entry_)), naive
+    length, told = length_scores(mass_.log(), ratio_.logit(), entry_), number or (0.0, 0.0, 0.0)
+    naive = [NaiveChain(*scores[:, n], mass, ratio, entry, told) for n in range(n_windows)]
+    number = None if number is None else torch.tensor(number, dtype=torch.float64)
+    return SpanChain(*torch.tensor(scores), length, number), naive
 
 
 def prior_scores(l_max=20):
@@ -48,9 +52,16 @@ cases = given(
 
 
 @settings(max_examples=60, deadline=None)
-@cases
-def test_equals_enumeration(seed, n_bars, l_max, scale, directions):
-    chain, naive = draw(seed, 2, n_bars, l_max, scale, directions=directions)
+@given(
+    seeds,
+    st.integers(1, 8),
+    st.integers(1, 10),
+    st.sampled_from([0.0, 1.0, 8.0]),
+    st.integers(1, 3),
+    st.sampled_from(NUMBERS),
+)
+def test_equals_enumeration(seed, n_bars, l_max, scale, directions, number):
+    chain, naive = draw(seed, 2, n_bars, l_max, scale, directions, number)
     posterior = chain.posterior()
     for n, slow in enumerate(naive):
         assert chain.log_partition()[n].item() == pytest.approx(slow.log_z, rel=1e-10, abs=1e-10)
@@ -77,27 +88,34 @@ def test_decode_is_the_best_of_all(seed, n_bars, l_max, scale, directions):
 
 
 @settings(max_examples=30, deadline=None)
-@given(seeds, st.integers(1, 8), st.integers(1, 10), st.integers(1, 3))
-def test_likelihood_of_every_segmentation(seed, n_bars, l_max, directions):
-    chain, (slow,) = draw(seed, 1, n_bars, l_max, directions=directions)
+@given(seeds, st.integers(1, 8), st.integers(1, 10), st.integers(1, 3), st.sampled_from(NUMBERS))
+def test_likelihood_of_every_segmentation(seed, n_bars, l_max, directions, number):
+    chain, (slow,) = draw(seed, 1, n_bars, l_max, 1.0, directions, number)
     n = len(slow.all)
     scores = [x.expand(n, -1, -1).clone().requires_grad_() for x in (chain.e, chain.a, chain.b)]
-    many = SpanChain(*scores, chain.length)
+    many = SpanChain(*scores, chain.length, chain.number)
     observed = Observed.of([Spans.of(slow.all)], n_bars)
     got = many.log_likelihood(observed)
     np.testing.assert_allclose(got.detach(), slow.scores - slow.log_z, atol=1e-9)
     # what is expected is the mean of what is observed, over all segmentations
     score = observed.score(*scores, chain.length)
     (score * got.exp().detach()).sum().backward()
-    fast = expected(chain.e, chain.a, chain.b, chain.length, chain._sums)
-    for x, have in zip(scores, fast[:3], strict=True):
-        torch.testing.assert_close(have[0], x.grad.sum(0), atol=1e-9, rtol=0)
+    ours = [x.detach().requires_grad_() for x in (chain.e, chain.a, chain.b)]
+    SpanChain(*ours, chain.length, chain.number).log_partition().sum().backward()
+    for x, have in zip(scores, ours, strict=True):
+        torch.testing.assert_close(have.grad[0], x.grad.sum(0), atol=1e-9, rtol=0)
+    slow_spans = [(s, u) for s in range(n_bars) for u in range(s + 1, n_bars + 1)]
+    given = Spans.of([slow_spans])
+    exact = [slow.probability(span) for span in zip(given.start, given.stop, strict=True)]
+    np.testing.assert_allclose(chain.probability(given), exact, atol=1e-9)
+    table = chain.span_probabilities(n_bars)[0]
+    np.testing.assert_allclose(table[given.start, given.length - 1], exact, atol=1e-9)
 
 
 @settings(max_examples=20, deadline=None)
 @given(seeds, st.integers(1, 8), st.integers(1, 4), st.integers(1, 3))
 def test_levels_are_averaged(seed, n_bars, n_levels, directions):
-    chain, (slow,) = draw(seed, 1, n_bars, 4, directions=directions)
+    chain, (slow,) = draw(seed, 1, n_bars, 4, 1.0, directions, NUMBERS[seed % 3])
     rng = np.random.default_rng(seed)
     chosen = rng.integers(0, len(slow.all), n_levels)
     observed = Observed.of([Spans.of([slow.all[i]]) for i in chosen], n_bars)
@@ -105,6 +123,7 @@ def test_levels_are_averaged(seed, n_bars, n_levels, directions):
     np.testing.assert_allclose(got, slow.scores[chosen].mean() - slow.log_z, atol=1e-6)
 
 
+@pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize(
     ("n_bars", "l_max", "marks"),
     [
@@ -115,13 +134,15 @@ def test_levels_are_averaged(seed, n_bars, n_levels, directions):
         (9, 3, [[(1, 8)], []]),
     ],
 )
-def test_gradients_by_finite_differences(n_bars, l_max, marks):
+def test_gradients_by_finite_differences(n_bars, l_max, marks, number):
     e, a, b = torch.randn(3, 2, 2, n_bars, dtype=torch.float64, generator=torch.manual_seed(3))
     logits = torch.randn(l_max + 1, dtype=torch.float64, generator=torch.manual_seed(5))
     observed = Observed.of([Spans.of(marks)], n_bars)
+    told = None if number is None else torch.tensor(number)
 
     def loss(e, a, b, logits, tail, entry):
-        return SpanChain(e, a, b, length_scores(logits, tail, entry)).log_likelihood(observed)
+        length = length_scores(logits, tail, entry)
+        return SpanChain(e, a, b, length, told).log_likelihood(observed)
 
     inputs = [e, a, b, logits, torch.tensor(0.3), torch.tensor(-2.0)]
     assert torch.autograd.gradcheck(loss, [x.double().requires_grad_() for x in inputs])
@@ -141,9 +162,10 @@ def test_tensor_recursion_equals_compiled(seed, n_bars, l_max, scale, steep, dir
     e, a, b = torch.tensor(rng.normal(size=(3, 3, directions, n_bars)) * scale, dtype=torch.float32)
     logits, tail = torch.tensor(rng.normal(size=l_max + 1) * steep), torch.tensor(rng.normal())
     length = length_scores(logits, tail.double(), torch.tensor(-3.0))
-    fast, slow = compiled_sums(e, a, b, length), tensor_sums(e, a, b, length)
-    for x, y in zip(fast, slow, strict=True):
-        torch.testing.assert_close(x, y, rtol=1e-11, atol=1e-8)
+    for one in (False, True):
+        fast, slow = (f(e, a, b, length, one=one) for f in (compiled_sums, tensor_sums))
+        for x, y in zip(fast, slow, strict=True):
+            torch.testing.assert_close(x, y, rtol=1e-11, atol=1e-8)
 
 
 @pytest.mark.parametrize("value", [-1e4, 0.0, 1e4])

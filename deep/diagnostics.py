@@ -50,6 +50,7 @@ class Recorder(Observer):
         self.names = tuple(names)
         self.rows: Rows = {name: [] for name in COLUMNS}
         self.base_loss = np.nan
+        self.held_out: tuple[dict[str, Any], dict[str, Tensor]] | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return all rows so far, and what the training that runs is compared with."""
@@ -90,18 +91,18 @@ class Recorder(Observer):
         """Add the gradients up."""
         self.norms.add()
 
-    def judged(self, outputs: dict[str, Any]) -> None:
+    def judged(self, outputs: dict[str, Any], losses: dict[str, Tensor]) -> None:
         """Keep what the held-out windows gave until the pass is summed up."""
-        self.watched.outputs = outputs
+        self.held_out = outputs, losses
 
+    @torch.no_grad()
     def epoch(self, done: Epoch, training: Training) -> None:
         """Record a pass."""
         watched, model = self.watched, training.averaged
         norms: dict[str, float] = {}
         if done.epoch % PULLS_EVERY == 1:
             norms = pulls(model, watched.objective, watched.values, watched.windows["train"])
-        with torch.no_grad():
-            outputs = model(watched.values)
+        outputs = model(watched.values)
         sigma, weight = _balance(model, watched.objective)
         at = {"run": done.run, "epoch": done.epoch}
         self._add("uncertainty_params", at, _by_task("sigma", sigma), _by_task("weight", weight))
@@ -115,12 +116,14 @@ class Recorder(Observer):
         self._losses(at, "train", done.losses, done.loss)
         self._probabilities(at, "train", outputs)
         metrics: dict[str, Any] = {"train_loss": done.loss, "base_span_loss": self.base_loss}
-        if watched.outputs is not None:
-            losses, total = watched.losses(model)
-            self._losses(at, "val", losses, total)
-            prob = self._probabilities(at, "val", watched.outputs)
-            metrics |= {"val_loss": total, **_bar_f1(prob, watched.inside["val"])}
-            watched.outputs = None
+        if self.held_out is not None:
+            outputs, held = self.held_out
+            total = watched.objective.total(model, held)
+            *losses, whole = torch.stack([*held.values(), total]).tolist()
+            self._losses(at, "val", dict(zip(held, losses, strict=True)), whole)
+            prob = self._probabilities(at, "val", outputs)
+            metrics |= {"val_loss": whole, **_bar_f1(prob, watched.inside["val"])}
+            self.held_out = None
         self._add("epoch_metrics", at, metrics, {"held_out": done.held_out, "best": done.best})
 
     def _add(self, table: str, *parts: dict[str, Any]) -> None:
@@ -152,14 +155,11 @@ class Watched:
         By phase: the sample of those learnt from, and those held out, if any.
     values : (n, T, F) Tensor
         Features of the sample.
-    outputs : dict, optional
-        The model's of the windows held out, after the pass that is being recorded.
     """
 
     objective: Objective
     windows: dict[str, Tensor]
     values: Tensor
-    outputs: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         n_bars, spans = self.values.shape[1], self.objective.spans
@@ -167,15 +167,6 @@ class Watched:
             phase: spans.take(chosen.numpy(force=True)).mask(n_bars).astype(bool)  # (n, T)
             for phase, chosen in self.windows.items()
         }
-
-    @torch.no_grad()
-    def losses(self, model: SpanModel) -> tuple[dict[str, float], float]:
-        """Losses on the windows held out, by task, and what is minimised."""
-        assert self.outputs is not None
-        losses = self.objective.losses(self.outputs, self.windows["val"])
-        total = self.objective.total(model, losses)
-        *by_task, whole = torch.stack([*losses.values(), total]).tolist()
-        return dict(zip(losses, by_task, strict=True)), whole
 
 
 @torch.no_grad()

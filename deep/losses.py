@@ -125,11 +125,16 @@ class Objective:
             return chain(outputs["span"], outputs["length"], outputs["number"]).posterior()
         return torch.sigmoid(outputs["span"][..., 0] - np.log(self.settings.positive_weight))
 
-    def held_out(self, outputs: dict[str, Any], windows: Tensor) -> float:
-        """Return the metric of the settings on windows not learnt from; larger is better."""
+    def held_out(
+        self, outputs: dict[str, Any], losses: dict[str, Tensor], windows: Tensor
+    ) -> float:
+        """Return the metric of the settings on windows not learnt from; larger is better.
+
+        ``losses`` are those of the outputs.
+        """
         if self.settings.choose_by == "loss":
-            return -float(torch.stack(list(self.losses(outputs, windows).values())).sum())
+            return -float(torch.stack(list(losses.values())).sum())
         if self.settings.head == "segmental":
-            return -float(self.losses(outputs, windows)["span"])
+            return -float(losses["span"])
         found = CANDIDATES.spans(self.prob(outputs).numpy(force=True))
         return average_precision(found, self.spans.take(windows.cpu().numpy())) or 0.0

@@ -31,7 +31,7 @@ class Observer:
     def batch(self, model: SpanModel) -> None:
         """Look at the gradients of a batch, before the step."""
 
-    def judged(self, outputs: dict[str, Any]) -> None:
+    def judged(self, outputs: dict[str, Any], losses: dict[str, Tensor]) -> None:
         """Look at what the averaged weights make of the held-out windows after a pass."""
 
     def epoch(self, done: Epoch, training: Training) -> None:
@@ -63,10 +63,10 @@ class Observers(Observer):
         for observer in self.observers:
             observer.batch(model)
 
-    def judged(self, outputs: dict[str, Any]) -> None:
+    def judged(self, outputs: dict[str, Any], losses: dict[str, Tensor]) -> None:
         """Tell all of them."""
         for observer in self.observers:
-            observer.judged(outputs)
+            observer.judged(outputs, losses)
 
     def epoch(self, done: Epoch, training: Training) -> None:
         """Tell all of them."""
@@ -154,14 +154,15 @@ def _ended(
     observer: Observer,
 ) -> Epoch:
     """Sum a pass up."""
-    loss, *losses = parallel.summed(means).tolist()
-    by_task = dict(zip(objective.tasks, losses, strict=True))
+    loss, *of_tasks = parallel.summed(means).tolist()
+    by_task = dict(zip(objective.tasks, of_tasks, strict=True))
     held_out = None
     if held is not None:
         with torch.no_grad():
             outputs = training.averaged(values[held])
-            observer.judged(outputs)
-            held_out = objective.held_out(outputs, held)
+            losses = objective.losses(outputs, held)
+            observer.judged(outputs, losses)
+            held_out = objective.held_out(outputs, losses, held)
         held_out = parallel.agreed(held_out)
     best = held_out is None or held_out > training.highest
     n = len(training.history) + 1

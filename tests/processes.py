@@ -10,9 +10,8 @@ import socket
 import sys
 
 from cli import deep
-from deep import curves, kept, presets
+from deep import curves, kept
 
-QUICK = presets.Settings(features="directionless", hidden=4, members=1, epochs=4)
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(
     ["tests.processes", "deep.jobs", "proxytools.pipeline", "torch._dynamo"]
@@ -45,7 +44,7 @@ def _run(target, words, log, environment):
     if target is not None:
         target(*words)
         return
-    presets.PRESETS["segmental"], kept.SECONDS = QUICK, 0.0
+    kept.SECONDS = 0.0
     curves.draw = lambda *drawn: None  # it would take longer than all else
     sys.argv = ["deep", *map(str, words)]
     deep.main()

@@ -23,7 +23,8 @@ from proxytools import io, lock, rundir, synthetic
 from tests import processes, test_deep_train
 
 ABOUT = {"command": ["x"], "config": {}, "seed": 0, "inputs": {}}
-QUICK = replace(processes.QUICK, epochs=2)
+FEW = ("--features", "directionless", "--members", "1", "--epochs", "2", "--threads", "1")
+QUICK = presets.Settings(features="directionless", hidden=4, members=1, epochs=2)
 
 
 @pytest.fixture(autouse=True)
@@ -93,43 +94,41 @@ def states(run):
     return sorted((rundir.partial_of(run) / rundir.UNFINISHED).glob("*.pt"))
 
 
-def whole_run(words, out, log, start=processes.start):
-    """Run a command to its end; the seconds it took."""
-    began = time.monotonic()
-    process = start((*words, "--out", out), log)
+def killed_after(process, n_states, run, seconds):
+    """Kill a process, a little after it has kept so many trainings; its exit code."""
+    while len(states(run)) < n_states and process.is_alive():
+        process.join(0.01)
+    process.join(seconds)
+    process.kill()
     process.join()
-    assert process.exitcode == 0, log.read_text()
-    return time.monotonic() - began
-
-
-def killed_and_resumed(words, out, log, draw, seconds, most=3):
-    """Kill a command at random moments and resume it, until it ends; how many kills cost work."""
-    command, kills = (*words, "--out", out), 0
-    while not out.exists():
-        process = processes.start(command, log)
-        process.join(draw.uniform(0.3, 0.8) * seconds if kills < most else None)
-        process.kill()
-        process.join()
-        assert process.exitcode in (0, -signal.SIGKILL), log.read_text()
-        if (rundir.partial_of(out) / rundir.UNFINISHED).exists():
-            kills += bool(states(out))
-            command = ("train", "--resume", out, "--quiet")
-    return kills
+    return process.exitcode
 
 
 def test_killed_at_random_moments_it_ends_the_same(data, tmp_path):
-    words, log = ("train", "--data", data, "--threads", "1", "--quiet"), tmp_path / "log"
-    whole_run(("train", "--help"), tmp_path / "none", log)  # the server has loaded everything
-    seconds = whole_run((*words, "--folds", "2"), tmp_path / "whole", log)
-    draw, run = random.Random(0), tmp_path / "run"
-    assert killed_and_resumed((*words, "--folds", "2"), run, log, draw, seconds) > 0
-    assert_same_run(tmp_path / "whole", run)
+    words, log = ("train", "--data", data, *FEW, "--quiet", "--folds", "2"), tmp_path / "log"
+    whole, run, draw = tmp_path / "whole", tmp_path / "run", random.Random(0)
+    command = (*words, "--out", run)
+    for _ in range(3):
+        n_states = len(states(run)) + draw.randint(1, 3)
+        code = killed_after(processes.start(command, log), n_states, run, draw.uniform(0, 0.1))
+        assert code == -signal.SIGKILL, log.read_text()
+        command = ("train", "--resume", run, "--quiet")
+    for last in ((*words, "--out", whole), command):
+        process = processes.start(last, log)
+        process.join()
+        assert process.exitcode == 0, log.read_text()
+    assert_same_run(whole, run)
 
 
 def test_interrupted_at_every_pass_it_ends_the_same(data, tmp_path, monkeypatch):
-    begin(data, tmp_path / "whole")
-    n_passes = len((tmp_path / "whole" / "epoch_metrics.csv").read_text().splitlines()) - 1
-    run, draw, written = tmp_path / "run", random.Random(1), 0
+    """With pre-training, which draws at random, and the same without it."""
+    settings = replace(QUICK, pretrain="contrastive", pretrain_epochs=1)
+    monkeypatch.setitem(presets.PRESETS, "segmental", settings)
+    keep, passes = archive.write, []
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "write", lambda path, state: passes.append(keep(path, state)))
+        begin(data, tmp_path / "whole")
+    run, draw, written = tmp_path / "run", random.Random(1), 1
     with monkeypatch.context() as patch:
         interrupt_at(patch, complete)
         begin(data, run, expect=1)
@@ -140,7 +139,7 @@ def test_interrupted_at_every_pass_it_ends_the_same(data, tmp_path, monkeypatch)
             done = CliRunner().invoke(cli, ["train", "--resume", str(run), "--quiet"])
         written += not half and done.exit_code == 1
         assert ("Interrupted; continue with: deep train --resume" in done.stderr) == done.exit_code
-    assert written == n_passes - 1  # none was done twice, none was left out
+    assert written == len(passes)  # none was done twice, none was left out
     assert_same_run(tmp_path / "whole", run)
     ours, whole = (json.loads((x / "run.json").read_text()) for x in (run, tmp_path / "whole"))
     for name in ours.keys() - {"created", "config", "command"}:
@@ -150,7 +149,7 @@ def test_interrupted_at_every_pass_it_ends_the_same(data, tmp_path, monkeypatch)
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_orderly_end_says_how_to_go_on(how, data, tmp_path):
     run, log = tmp_path / "a run", tmp_path / "log"
-    process = processes.start(("train", "--data", data, "--out", run, "--folds", "9"), log)
+    process = processes.start(("train", "--data", data, "--out", run, *FEW, "--folds", "9"), log)
     deadline = time.monotonic() + 60
     while not states(run) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -39,9 +39,11 @@ def together() -> Iterator[None]:
     distributed.init_process_group(backend, store=store, rank=own, world_size=n)
     try:
         yield
-    except (ProxytoolsError, OSError, RuntimeError, KeyboardInterrupt) as error:
+    except BaseException as error:
         if _failed_before(store):
             raise SystemExit(getattr(error, "exit_code", 1)) from None
+        if _is_lost(error):
+            raise ProxytoolsError("A process that trained with this one was killed.") from error
         raise
     finally:
         distributed.destroy_process_group()
@@ -53,6 +55,11 @@ def _failed_before(store: Any) -> bool:
         return bool(store.add("failed", 1) > 1)
     except RuntimeError:  # torchrun has gone, and the store with it
         return True
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether an error says that another process is no more; gloo's has no class of its own."""
+    return isinstance(error, distributed.DistBackendError) or "by peer" in str(error)
 
 
 def world() -> int:

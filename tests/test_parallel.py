@@ -1,7 +1,7 @@
 """Processes that train together learn what one learns alone."""
 
 import json
-import random
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -146,10 +146,14 @@ def test_killed_together_they_go_on_to_the_end_that_torchrun_reaches(data, tmp_p
     started = processes.start_together((*words, "--out", run), log)
     while len(states(run)) < 2 and all(process.is_alive() for process in started):
         started[0].join(0.01)
-    started[random.Random(0).randrange(2)].kill()
+    started[1].kill()
     for process in started:
         process.join(30)
-    assert all(process.exitcode not in (0, None) for process in started)
+    assert [process.exitcode for process in started] == [1, -signal.SIGKILL]
+    said = (tmp_path / "log0").read_text()
+    assert "Interrupted; continue with: torchrun --nproc-per-node 2 -m cli.deep train" in said
+    assert said.endswith("Error: A process that trained with this one was killed.\n")
+    assert "Traceback" not in said
     alone = processes.start(("train", "--resume", run), log)
     alone.join()
     assert alone.exitcode == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -15,9 +16,10 @@ from deep.device import seeded
 from deep.kept import Kept
 from deep.losses import Objective
 from deep.model import SpanModel
+from deep.number import log_weights
 from deep.presets import Settings
 from deep.selfsupervised import Ahead, Contrastive, Masked
-from deep.soft import level_spans
+from deep.soft import all_levels, level_spans
 from deep.teacher import Teacher
 from deep.train import Observer, train
 from deep.training import Epoch, Training
@@ -52,9 +54,10 @@ NETWORKS: dict[str, type[Ahead]] = {
 class Pretraining:
     """Windows to pre-train on: those that are learnt from, and unlabelled ones beside them.
 
-    With soft labels each set of windows has a teacher of its own, so that what an inner fold holds
-    out is as unseen as ever. Its cost: with 3 inner folds, 4 sets of windows, in each of them 3
-    fits for the labelled windows and 1 for the others.
+    Each inner fold is pre-trained for by itself; all members go on from one pre-training. With soft
+    labels each set of windows has a teacher of its own, so that what an inner fold holds out is as
+    unseen as ever. Its cost: with 3 inner folds, 4 sets of windows, in each of them 3 fits for the
+    labelled windows and 1 for the others.
 
     Parameters
     ----------
@@ -110,16 +113,18 @@ class Pretraining:
 
     def _start(self, chosen: Int, *, judge: bool = False) -> Start:
         n, device = len(self.data), self.values.device
-        target = np.zeros((n, self.data.n_bars), np.float32)
+        target, number = np.zeros((n, self.data.n_bars), np.float32), None
         if self.settings.pretrain == "proxies":
             target[chosen] = self._soft_labels(chosen, judge)
             objective = self._objective(target)
+            spans = all_levels(level_spans(target), chosen)
+            number = log_weights(spans) if len(spans) else None
         else:
             task = Reported(self.settings.pretrain, torch.ones(len(self.values), device=device))
             objective = Objective({task.name: task}, {task.name: 1.0}, Spans.of([]), self.settings)
         places = np.concatenate([chosen + k * n for k in range(len(self.ways))])
         learnt = torch.from_numpy(places).to(device)
-        return Start(self.settings, self.values, target, objective, learnt)
+        return Start(self.settings, self.values, target, objective, learnt, number)
 
     def _soft_labels(self, chosen: Int, judge: bool) -> NDArray[np.float32]:
         """(n, T) what a teacher fitted on the chosen windows makes of them."""
@@ -147,9 +152,9 @@ class Pretraining:
             self.warnings.append(f"{error} Pre-trained on its soft labels all the same.")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Start:
-    """Pre-training on chosen windows.
+    """Pre-training on chosen windows: done once, whichever models go on from there.
 
     Parameters
     ----------
@@ -159,6 +164,11 @@ class Start:
     objective : Objective
     learnt : (n,) int64 Tensor
         The chosen ones, and their variants.
+    number : (3,) Tensor, optional
+        How many spans a window holds by its soft labels, see `deep.number`: far more often none
+        than by the marks.
+    weights : dict of Tensor, optional
+        What was learnt.
     """
 
     settings: Settings
@@ -166,6 +176,8 @@ class Start:
     target: NDArray[np.float32]
     objective: Objective
     learnt: Tensor
+    number: Tensor | None
+    weights: dict[str, Tensor] | None = None
 
     def train(
         self,
@@ -176,7 +188,28 @@ class Start:
         observer: Observer,
         kept: Kept,
     ) -> list[Epoch]:
-        """Pre-train a model in place; its heads for other tasks than spans stay as they are."""
+        """Pre-train a model in place, the first one; others take over what was learnt.
+
+        Heads that take no part stay as they are. Returns the passes that were done.
+        """
+        history: list[Epoch] = []
+        if self.weights is None:
+            history = self._train(copy.deepcopy(model), seed, run, observer, kept)
+        network = NETWORKS[self.settings.pretrain](model)
+        network.parts().load_state_dict(cast(dict[str, Tensor], self.weights))
+        model.requires_grad_(True)
+        return history
+
+    def _train(
+        self,
+        model: SpanModel,
+        seed: tuple[int, ...],
+        run: str,
+        observer: Observer,
+        kept: Kept,
+    ) -> list[Epoch]:
+        if self.number is not None and model.number is not None:
+            model.number.copy_(self.number)
         with seeded(seed, self.values.device):
             network = NETWORKS[self.settings.pretrain](model).to(self.values.device)
             settings = replace(self.settings, epochs=self.settings.pretrain_epochs)
@@ -192,8 +225,7 @@ class Start:
                 observer=watch,
                 keep=kept.going_on(training, watch, self.values, self.target, self.learnt),
             )
-        model.load_state_dict(cast(Ahead, best).model.state_dict())
-        model.requires_grad_(True)
+        self.weights = cast(Ahead, best).parts().state_dict()
         return training.history
 
 

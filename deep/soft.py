@@ -52,8 +52,13 @@ def prior_of(
     levels: list[Spans], windows: Int, n_bars: int, l_max: int
 ) -> tuple[LengthPrior, float]:
     """Length prior and start bias from the spans of the chosen windows."""
+    spans = all_levels(levels, windows)
+    lengths = spans.length[uncut(spans, n_bars)]
+    return LengthPrior.of(lengths, l_max), start_bias(spans, n_bars)
+
+
+def all_levels(levels: list[Spans], windows: Int) -> Spans:
+    """Spans of the chosen windows, as many windows as there are levels for each of them."""
     chosen = [spans.take(windows) for spans in levels]
-    lengths = np.concatenate([spans.length[uncut(spans, n_bars)] for spans in chosen])
     places = [np.arange(len(windows)) + k * len(windows) for k in range(len(chosen))]
-    joined = Spans.concatenate(chosen, places, len(windows) * len(chosen))
-    return LengthPrior.of(lengths, l_max), start_bias(joined, n_bars)
+    return Spans.concatenate(chosen, places, len(windows) * len(chosen))

@@ -20,8 +20,10 @@ from deep.lengths import LengthPrior
 from deep.model import SpanModel
 from deep.pretrain import NETWORKS, Pretraining
 from deep.selfsupervised import RUN, Contrastive, Masked, hidden_runs, nt_xent, view
+from deep.soft import level_spans
 from deep.teacher import FOLDS, Teacher
 from deep.train import Observer
+from deep.training import Training
 from proxytools import evaluate, features, io, rundir, splits, synthetic
 from proxytools.errors import GateError, InputError
 from proxytools.proxies.reference import Constant
@@ -44,7 +46,8 @@ PRIOR = LengthPrior.of([3, 4], 5)
 
 
 def quick_teacher(seed=0, threads=1):
-    return Teacher(small.proxy("lightgbm", seed, rounds=8), seed)
+    fast = {"learning_rate": 0.2, "min_data_in_leaf": 40, "lambda_l2": 1.0}
+    return Teacher(small.proxy("lightgbm", seed, rounds=10, params=fast), seed)
 
 
 @pytest.fixture(autouse=True)
@@ -324,6 +327,41 @@ def test_training_goes_on_from_what_was_pretrained(mode, monkeypatch):
             assert all(name.startswith("encoder") for name in moved)
 
 
+def test_soft_labels_say_how_many_spans_there_are_until_marks_do(monkeypatch):
+    """Else a window that is not one of a single span could only be learnt by spoiling scores."""
+    data, numbers = small.planted(12), {"Taught": [], "SpanModel": []}
+
+    def training(model, settings):
+        numbers[type(model).__name__].append(getattr(model, "model", model).number.clone())
+        return Training(model, settings)
+
+    for module in ("fitting", "pretrain"):
+        monkeypatch.setattr(f"deep.{module}.Training", training)
+    fitted("proxies", data, number=True)
+    pretrained, marked = numbers["Taught"], numbers["SpanModel"]
+    detector("none", number=True).fit(computed(data), data)
+    assert len(pretrained) == 3
+    assert [len(marked), *map(torch.equal, marked[:3], marked[3:])] == [6, True, True, True]
+    start = pretraining("proxies", data).whole
+    count = np.concatenate([level.count for level in level_spans(start.target)])
+    assert np.mean(count == 0) > 0.1
+    assert torch.equal(pretrained[-1], start.number)
+    assert start.number[0] > marked[-1][0]
+
+
+def test_members_go_on_from_one_pretraining():
+    data, seen = small.planted(12), []
+    model = detector("masked", members=2).set_params(observer=Starts(seen))
+    model.fit(computed(data), data)
+    runs = [past.run for past in model.history_ if past.run.endswith("pre-training")]
+    expected = [f"{run}, pre-training" for run in ("fold 1", "fold 2", "members")]
+    assert runs[::2] == runs[1::2] == expected
+    one, other = (weights for run, weights, _ in seen if run.startswith("member"))
+    own = {name for name in one if not torch.equal(one[name], other[name])}
+    assert own
+    assert own <= {"head.scores.weight", "head.scores.bias"}
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_the_loss_falls(mode, monkeypatch):
     data = io.with_unlabelled(small.planted(12), small.planted(60, seed=8))
@@ -346,7 +384,8 @@ def test_the_other_tasks_are_left_alone():
     with seeded((3,), CPU):
         model = SpanModel(12, jade, PRIOR, -3.0)
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    ahead.whole.train(model, (1, 2), "member 1", observer=Observer(), kept=Kept())
+    (past,) = ahead.whole.train(model, (1, 2), "member 1", observer=Observer(), kept=Kept())
+    assert set(past.losses) == {"span"}
     for name, weights in model.state_dict().items():
         same = name.startswith("others") or name in ("log_sigma", "mean", "gain", "signs")
         assert torch.equal(weights, before[name]) == same, name

@@ -31,7 +31,7 @@ def draw(tables: Tables, metric: str, path: Path) -> None:
     metric : str
         Name of the held-out metric, `deep.presets.Settings.metric`.
     """
-    figure = Figure(figsize=(15, 8), layout="constrained")
+    figure = Figure(figsize=(15, 8.4), layout="constrained")
     FigureCanvasAgg(figure)
     (losses, held_out, bars), (probabilities, shares, gradients) = figure.subplots(2, 3)
     _losses(losses, tables)
@@ -48,7 +48,8 @@ def draw(tables: Tables, metric: str, path: Path) -> None:
         axis.margins(y=0.08)
         handles, labels = axis.get_legend_handles_labels()
         if labels:
-            axis.legend(handles, labels, fontsize=8, framealpha=0.8, edgecolor="none")
+            below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13)}
+            axis.legend(handles, labels, ncols=len(labels), frameon=False, fontsize=8, **below)
     figure.savefig(path, dpi=110)
 
 
@@ -62,7 +63,7 @@ def _losses(axis: Any, tables: Tables) -> None:
     axis.axhline(base, color=TASK_COLORS["span"], lw=1, ls="--", alpha=0.6)
     for task in learnt:
         axis.plot([], [], color=TASK_COLORS[task], label=TASK_NAMES[task])
-    axis.plot([], [], color=OUTSIDE, ls="--", lw=1, label="spans, every bar scored alike")
+    axis.plot([], [], color=OUTSIDE, ls="--", lw=1, label="spans, all bars alike")
     axis.set_yscale("log")
     axis.set(title="Loss by task, unweighted\n(solid: held out, dotted: learnt from)")
 

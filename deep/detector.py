@@ -170,7 +170,6 @@ class SpanDetector(BaseEstimator):
                 n,
                 teacher=teacher(self.seed, self.threads),
                 device=device,
-                seed=self.seed,
                 force=self.force,
             )
         self.warnings_ = pretraining.warnings if pretraining else []

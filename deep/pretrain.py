@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deep import augment
 from deep.device import seeded
 from deep.kept import Kept
 from deep.losses import Objective
@@ -24,7 +23,7 @@ from deep.teacher import Teacher
 from deep.train import Observer, train
 from deep.training import Epoch, Training
 from proxytools import splits
-from proxytools.errors import GateError
+from proxytools.errors import GateError, InputError
 from proxytools.evaluate import CrossFit
 from proxytools.types import FeatureSet, Int, SpanDataset, Spans
 
@@ -36,7 +35,7 @@ class Taught(Ahead):
 
     def parts(self) -> nn.Module:
         """Return the encoder and the span head."""
-        return nn.ModuleList([self.model.encoder, self.model.head])
+        return nn.ModuleList([self.encoder, self.model.head])
 
     def forward(self, values: Tensor) -> dict[str, Any]:
         """Return the outputs of the model."""
@@ -54,10 +53,11 @@ NETWORKS: dict[str, type[Ahead]] = {
 class Pretraining:
     """Windows to pre-train on: those that are learnt from, and unlabelled ones beside them.
 
-    Each inner fold is pre-trained for by itself; all members go on from one pre-training. With soft
-    labels each set of windows has a teacher of its own, so that what an inner fold holds out is as
-    unseen as ever. Its cost: with 3 inner folds, 4 sets of windows, in each of them 3 fits for the
-    labelled windows and 1 for the others.
+    They are learnt from as they are, without variants: unlabelled windows are many. Each inner fold
+    is pre-trained for by itself; all members go on from one pre-training. With soft labels each set
+    of windows has a teacher of its own, so that what an inner fold holds out is as unseen as ever.
+    Its cost: with 3 inner folds, 4 sets of windows, in each of them 3 fits for the labelled windows
+    and 1 for the others.
 
     Parameters
     ----------
@@ -79,6 +79,8 @@ class Pretraining:
 
     Raises
     ------
+    InputError
+        The model has no encoder.
     GateError
         The teacher does not pass the gate on the windows to learn from.
     """
@@ -92,14 +94,14 @@ class Pretraining:
         *,
         teacher: Teacher,
         device: torch.device,
-        seed: int,
         force: bool,
     ) -> None:
         self.settings, self.features, self.data = settings, features, data
         self.n_learnt, self.teacher = n_learnt, teacher
         self.force, self.warnings = force, list[str]()
-        varied, self.ways = augment.varied(features, data.windows.ohlc, settings, seed)
-        self.values = torch.from_numpy(varied).to(device)  # (V * M, T, F)
+        if settings.hidden == 0:
+            raise InputError("pretrain", got="hidden = 0", expected="an encoder to pre-train")
+        self.values = torch.from_numpy(features.values).to(device)  # (M, T, F)
         self.whole = self._start(np.arange(len(data)), judge=True)
 
     def on(self, train: Int, held: Int | None) -> Start:
@@ -112,18 +114,20 @@ class Pretraining:
         return self._start(np.concatenate([train, others[clear]]))
 
     def _start(self, chosen: Int, *, judge: bool = False) -> Start:
-        n, device = len(self.data), self.values.device
-        target, number = np.zeros((n, self.data.n_bars), np.float32), None
+        device = self.values.device
+        target, number = np.zeros(self.values.shape[:2], np.float32), None  # (M, T)
         if self.settings.pretrain == "proxies":
             target[chosen] = self._soft_labels(chosen, judge)
-            objective = self._objective(target)
-            spans = all_levels(level_spans(target), chosen)
+            levels = level_spans(target)
+            # The span task, and it alone, learns from soft labels.
+            alone = replace(self.settings, type=0.0, pointers=0.0, countdown=0.0)
+            objective = Objective.of(alone, levels, target, none=0, device=device)
+            spans = all_levels(levels, chosen)
             number = log_weights(spans) if len(spans) else None
         else:
             task = Reported(self.settings.pretrain, torch.ones(len(self.values), device=device))
             objective = Objective({task.name: task}, {task.name: 1.0}, Spans.of([]), self.settings)
-        places = np.concatenate([chosen + k * n for k in range(len(self.ways))])
-        learnt = torch.from_numpy(places).to(device)
+        learnt = torch.from_numpy(chosen).to(device)
         return Start(self.settings, self.values, target, objective, learnt, number)
 
     def _soft_labels(self, chosen: Int, judge: bool) -> NDArray[np.float32]:
@@ -133,15 +137,6 @@ class Pretraining:
         if judge:
             self._judge(data, fitted)
         return self.teacher.soft_labels(data, fitted)
-
-    def _objective(self, target: NDArray[np.float32]) -> Objective:
-        """Let the span task, and it alone, learn from soft labels (M, T)."""
-        alone = replace(self.settings, type=0.0, pointers=0.0, countdown=0.0)
-        levels = [
-            augment.repeated(spans, self.data.n_bars, self.ways) for spans in level_spans(target)
-        ]
-        turned = augment.turned(target, self.ways)
-        return Objective.of(alone, levels, turned, none=0, device=self.values.device)
 
     def _judge(self, data: SpanDataset, fitted: CrossFit) -> None:
         try:
@@ -158,12 +153,12 @@ class Start:
 
     Parameters
     ----------
-    values : (V * M, T, F) Tensor
+    values : (M, T, F) Tensor
     target : (M, T) float32
         Soft labels of the chosen ones; of no meaning without a teacher.
     objective : Objective
     learnt : (n,) int64 Tensor
-        The chosen ones, and their variants.
+        The chosen ones.
     number : (3,) Tensor, optional
         How many spans a window holds by its soft labels, see `deep.number`: far more often none
         than by the marks.

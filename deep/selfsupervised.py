@@ -37,13 +37,19 @@ class Ahead(nn.Module):
         model.requires_grad_(False)
         self.parts().requires_grad_(True)
 
+    @property
+    def encoder(self) -> nn.LSTM:
+        """That of the model."""
+        assert self.model.lstm is not None
+        return self.model.lstm
+
     def parts(self) -> nn.Module:
         """Return the parts of the model that are pre-trained."""
-        return self.model.encoder
+        return self.encoder
 
     def encoded(self, x: Tensor) -> Tensor:
         """(n, T, 2H) what the encoder makes of standardised features (n, T, F)."""
-        states: Tensor = self.model.encoder(x)[0]
+        states: Tensor = self.encoder(x)[0]
         return states
 
 
@@ -58,7 +64,7 @@ class Masked(Ahead):
     def __init__(self, model: SpanModel) -> None:
         super().__init__(model)
         n_features = len(model.mean)
-        self.reconstruct = nn.Linear(2 * model.encoder.hidden_size, n_features)
+        self.reconstruct = nn.Linear(2 * self.encoder.hidden_size, n_features)
 
     def forward(self, values: Tensor) -> dict[str, Any]:
         """``masked`` (n,): mean Huber loss of the hidden bars of each window."""
@@ -78,7 +84,7 @@ class Contrastive(Ahead):
 
     def __init__(self, model: SpanModel) -> None:
         super().__init__(model)
-        width = 2 * model.encoder.hidden_size
+        width = 2 * self.encoder.hidden_size
         self.project = nn.Sequential(
             nn.Linear(width, width), nn.ReLU(), nn.Linear(width, PROJECTED)
         )

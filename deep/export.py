@@ -142,6 +142,7 @@ def _metadata(model: Model) -> dict[str, Any]:
     """Return what a user of the file must know; each value is stored as JSON."""
     detector = cast(SpanDetector, model.proxy)
     reader = cast("MatchReader | BarReader", detector.reader_)
+    number = detector.ensemble_.number
     return {
         "name": detector.name,
         "feature_set": detector.feature_set,
@@ -152,6 +153,7 @@ def _metadata(model: Model) -> dict[str, Any]:
         "classes": list(model.classes),
         "head": detector.settings.head,
         "reader": asdict(reader),
+        "number": None if number is None else number.tolist(),  # see `deep.number`
     }
 
 

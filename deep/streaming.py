@@ -19,7 +19,8 @@ from proxytools.types import Int
 
 Array = NDArray[np.float64]
 BLOCK = 8192  # bars whose spans are read off together
-CONTEXT = 512  # bars on either side of them: what lies further off has no weight
+CONTEXT = 1024  # bars on either side of them, at least: what lies further off has no weight
+LENGTHS = 16  # of the longest candidate, likewise
 
 
 class Found(NamedTuple):
@@ -70,7 +71,7 @@ class ChainStream:
         context: int = CONTEXT,
     ) -> None:
         self.length, self.longest, self.threshold = length, longest, threshold
-        self.block, self.context = block, max(context, 4 * longest)
+        self.block, self.context = block, max(context, LENGTHS * longest)
         self._scores = np.empty((0, 0), np.float32)  # (n, 3 D) of the bars from `_first` on
         self._first = self._done = 0  # spans that stop up to `_done` were looked at
         self._selection = Selection(threshold, longest)

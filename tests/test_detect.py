@@ -99,7 +99,7 @@ def whole(run, ohlc):
     if not isinstance(reader, MatchReader):
         prob = torch.sigmoid(torch.from_numpy(stitched[:, 0]) - np.log(reader.positive_weight))
         return reader.decoder.spans(prob.numpy()[None])
-    whole = chain(torch.from_numpy(stitched)[None], proxy.ensemble_.length())
+    whole = chain(torch.from_numpy(stitched)[None], reader.series_length(proxy.ensemble_))
     match = match_probability(whole.span_probabilities(reader.longest).numpy())
     return spans_above(match, reader.threshold)
 

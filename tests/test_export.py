@@ -77,7 +77,10 @@ def test_the_file_says_what_it_reads(head, runs, tmp_path):
     said = {p.key: json.loads(p.value) for p in onnx.load(out).metadata_props}
     model = jobs.load_model(runs / head)
     detector, n_features = model.proxy, len(model.proxy.feature_names_)
+    number = detector.ensemble_.number
+    assert (number is not None) == (head == "segmental")
     assert said == {
+        "proxytools.number": None if number is None else number.tolist(),
         "proxytools.name": "deep",
         "proxytools.head": head,
         "proxytools.feature_set": detector.feature_set,

@@ -118,7 +118,8 @@ def test_context_is_what_makes_it_exact():
     whole = dense(scores, length, 12)[0]
     worst = {}
     for context in (48, 200):
-        stream = Watched(length, 12, 0.05, block=250, context=context)
+        stream = Watched(length, 12, 0.05, block=250)
+        stream.context = context
         stream.push(scores, ends=True)
         start, stop, match = map(np.concatenate, zip(*stream.seen, strict=True))
         worst[context] = np.abs(match - whole[start, stop - start - 1]).max()

@@ -16,7 +16,7 @@ from proxytools import features, io
 from proxytools.label import Batch, batches
 from proxytools.proxies.store import Model
 
-MARGIN = 1 / 5  # of a window; nearer to its edges its scores are worse
+MARGIN = 1 / 6  # of a window; nearer to its edges its scores are worse
 WINDOWS = 128  # scored at once: more leave the cache
 
 Scores = NDArray[np.float32]

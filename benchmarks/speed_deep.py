@@ -93,7 +93,7 @@ class Job:
             losses = self.objective.losses(model(self.values[batch]), batch)
             self.objective.total(model, losses).backward()
         else:
-            encoded = model.encoder(self.values[batch])[0]
+            encoded = model.lstm(self.values[batch])[0]
             functional.mse_loss(encoded, torch.zeros_like(encoded)).backward()
         self._done()
 

@@ -134,7 +134,7 @@ def _sum(
         last: float = prefix[d] + e[d, bar] + _log_sum(opened[d])
         closing[d, n_bars] = last
         if not one:
-            total[n_bars] = _add(total[n_bars], last)
+            total[n_bars] = _add(total[n_bars], last)  # type: ignore[arg-type]
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -197,13 +197,13 @@ def _best(
             if found > best:
                 best, chosen = found, start
         origin[stop] = chosen
-    stop = n_bars
+    end = n_bars
     origin[0] = -1
-    while stop > 0:  # keep only what the best segmentation of the whole window passes through
-        first = origin[stop] if origin[stop] >= 0 else stop - 1
-        for t in range(first + 1, stop):
+    while end > 0:  # keep only what the best segmentation of the whole window passes through
+        first = int(origin[end]) if origin[end] >= 0 else end - 1
+        for t in range(first + 1, end):
             origin[t] = -1
-        stop = first
+        end = first
 
 
 @njit(cache=True, nogil=True)

@@ -22,6 +22,7 @@ from deep.detector import SpanDetector
 from deep.device import resolve
 from deep.fitting import n_types
 from deep.lengths import LengthPrior
+from deep.linear import without_encoder
 from deep.model import Ensemble, SpanModel
 from deep.presets import Settings
 from deep.reading import BIASES, BarReader, MatchReader, Reader
@@ -131,7 +132,9 @@ def _ensemble(path: Path, settings: Settings, record: dict[str, Any]) -> Ensembl
     n_features = len(record["feature_names"])
     types = n_types(record["classes"])
     members = [SpanModel(n_features, settings, flat, 0.0, types) for _ in range(settings.members)]
-    ensemble = Ensemble(members).eval()
+    alone = without_encoder(settings)
+    linear = SpanModel(n_features, alone, flat, 0.0, types) if settings.linear else None
+    ensemble = Ensemble(members, linear).eval()
     try:
         weights = archive.read(path)
         _check_weights(weights, ensemble.state_dict())

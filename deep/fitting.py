@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from deep import augment
 from deep.device import seeded
 from deep.kept import Kept
+from deep.linear import fit_linear, without_encoder
 from deep.losses import Objective
 from deep.model import LEAST_TYPES, Ensemble, SpanModel
 from deep.number import log_weights
@@ -104,7 +106,8 @@ class Fitting:
         for k, fold in enumerate(folds):
             model, history = self._train(fold.train, k, f"fold {k + 1}", held=fold.test)
             passes.append(max(past.epoch for past in history if past.best))
-            one, values = Ensemble([model]), self.values[torch.from_numpy(fold.test)]
+            one = Ensemble([model], self._linear(fold.train))
+            values = self.values[torch.from_numpy(fold.test)]
             parts.append((one, values))
             prob.append(self.reader.prob(one, values))
             evidence.append(self.reader.evidence(one, values))
@@ -125,24 +128,16 @@ class Fitting:
             self._train(everything, FIRST_MEMBER + i, f"member {i + 1}", epochs=epochs)[0]
             for i in range(self.settings.members)
         ]
-        return Ensemble(models)
+        return Ensemble(models, self._linear(everything))
 
     def _train(
         self, windows: Int, stream: int, run: str, held: Int | None = None, epochs: int = 0
     ) -> tuple[SpanModel, list[Epoch]]:
         settings = replace(self.settings, epochs=epochs or self.settings.epochs)
-        places = np.concatenate([windows + k * len(self.data) for k in range(self.n_variants)])
-        learnt = torch.from_numpy(places).to(self.device)
+        learnt = self._places(windows)
         tested = None if held is None else torch.from_numpy(held).to(self.device)
         with seeded((self.seed, stream), self.device):
-            start = prior_of(self.levels, places, self.data.n_bars, self.l_max)
-            model = SpanModel(self.values.shape[2], settings, *start, self.n_types)
-            model.to(self.device)
-            model.signs.copy_(self.signs)
-            if model.number is not None:
-                model.number.copy_(log_weights(self.objective.spans.take(places)))
-            if settings.standardise:
-                model.standardise(self.values[learnt])
+            model = self._model(settings, learnt)
             if self.pretraining is not None:
                 self.history += self.pretraining.on(windows, held).train(
                     model,
@@ -166,6 +161,32 @@ class Fitting:
             )
         self.history += training.history
         return best, training.history
+
+    def _linear(self, windows: Int) -> SpanModel | None:
+        """Fit the model without encoder, where there is one."""
+        if not self.settings.linear:
+            return None
+        learnt = self._places(windows)
+        with seeded((self.seed,), self.device):  # its first weights are random, and forgotten
+            model = self._model(without_encoder(self.settings), learnt)
+        return fit_linear(model, self.objective, self.values, learnt, self.settings.linear)
+
+    def _places(self, windows: Int) -> Tensor:
+        """Where the variants of windows stand among the values."""
+        variants = [windows + k * len(self.data) for k in range(self.n_variants)]
+        return torch.from_numpy(np.concatenate(variants)).to(self.device)
+
+    def _model(self, settings: Settings, learnt: Tensor) -> SpanModel:
+        """Start a model from what it learns from."""
+        places = learnt.cpu().numpy()
+        start = prior_of(self.levels, places, self.data.n_bars, self.l_max)
+        model = SpanModel(self.values.shape[2], settings, *start, self.n_types).to(self.device)
+        model.signs.copy_(self.signs)
+        if model.number is not None:
+            model.number.copy_(log_weights(self.objective.spans.take(places)))
+        if settings.standardise:
+            model.standardise(self.values[learnt])
+        return model
 
 
 def signs_of(names: Sequence[str], directions: int) -> NDArray[np.float32]:

@@ -81,7 +81,7 @@ def pulls(
     """
     if len(objective.tasks) == 1:
         return dict.fromkeys(objective.tasks, 1.0)
-    encoder, dropout = model.encoder, model.encoder.dropout
+    encoder, dropout = model.lstm, model.lstm.dropout
     encoder.train().requires_grad_(True)  # CUDA goes back through an LSTM in training mode alone
     encoder.dropout = 0.0
     try:

@@ -123,13 +123,20 @@ def inside(first: Tensor, last: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def expected(e: Tensor, a: Tensor, b: Tensor, length: LengthScores, sums: Sums) -> Counts:
-    """Expect counts under the posterior, float64: the gradient of the log partition function."""
+def expected(
+    e: Tensor, a: Tensor, b: Tensor, length: LengthScores, sums: Sums, *, lengths: bool = True
+) -> Counts:
+    """Expect counts under the posterior, float64: the gradient of the log partition function.
+
+    Those of lengths, which take as long as all others, can be left at 0.
+    """
     first, last = starts(sums), stops(sums)
     bar = inside(first, last)
     first[..., 0], last[..., -1] = 0, 0
-    lengths, excess = _lengths(e, a, b, length, sums)
-    return Counts(bar, first, last, lengths, excess)
+    if lengths:
+        return Counts(bar, first, last, *_lengths(e, a, b, length, sums))
+    unknown = bar.new_zeros(len(bar), *length.table.shape)
+    return Counts(bar, first, last, unknown, bar.new_zeros(len(bar)))
 
 
 def _lengths(

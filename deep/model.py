@@ -67,13 +67,17 @@ class SpanModel(nn.Module):
         self.directions = settings.directions
         dropout = nn.Dropout1d if settings.whole_columns else nn.Dropout
         self.input_dropout = dropout(settings.input_dropout)
-        self.encoder = nn.LSTM(
-            n_features,
-            settings.hidden,
-            settings.layers,
-            batch_first=True,
-            bidirectional=True,
-            dropout=settings.dropout if settings.layers > 1 else 0.0,
+        self.encoder = (
+            None
+            if settings.hidden == 0
+            else nn.LSTM(
+                n_features,
+                settings.hidden,
+                settings.layers,
+                batch_first=True,
+                bidirectional=True,
+                dropout=settings.dropout if settings.layers > 1 else 0.0,
+            )
         )
         self.dropout = dropout(settings.dropout)
         self.skip = settings.skip
@@ -118,15 +122,26 @@ class SpanModel(nn.Module):
         x = _drop(self.input_dropout, self.standardised(values)[:, None])  # (N, 1, T, F)
         if self.directions > 1:
             x = torch.cat([x, x * self.signs], 1)  # (N, D, T, F)
-        encoded = self.encoder(x.flatten(0, 1))[0].unflatten(0, x.shape[:2])  # (N, D, T, 2H)
-        encoded = _drop(self.dropout, encoded)
-        if self.skip:
-            encoded = torch.cat([encoded, x], 3)  # (N, D, T, 2H + F)
+        encoded = self._encoded(x)
         outputs = self.others(encoded.mean(1))
         if isinstance(self.head, SegmentalHead):
             scores = self.head.scores(encoded).transpose(1, 2).flatten(2)  # (N, T, 3 D)
             return {"span": scores, "length": self.length(), "number": self.number, **outputs}
         return {"span": self.head(encoded[:, 0]), **outputs}
+
+    @property
+    def lstm(self) -> nn.LSTM:
+        """The encoder, of a model that has one."""
+        assert self.encoder is not None
+        return self.encoder
+
+    def _encoded(self, x: Tensor) -> Tensor:
+        """(N, D, T, C) what the heads read of inputs (N, D, T, F)."""
+        if self.encoder is None:
+            return x
+        encoded = self.encoder(x.flatten(0, 1))[0]  # (N * D, T, 2H)
+        encoded = _drop(self.dropout, encoded.view(*x.shape[:3], encoded.shape[2]))
+        return torch.cat([encoded, x], 3) if self.skip else encoded  # (N, D, T, 2H + F)
 
     def length(self) -> LengthScores:
         """Length scores of the segmental head."""
@@ -170,26 +185,39 @@ def _drop(dropout: nn.Module, x: Tensor) -> Tensor:
 
 
 class Ensemble(nn.Module):
-    """Members whose scores are averaged: of segmental models again one, the product of experts."""
+    """Members whose scores are averaged: of segmental models again one, the product of experts.
 
-    def __init__(self, members: Sequence[SpanModel]) -> None:
+    Parameters
+    ----------
+    members : sequence of SpanModel
+    linear : SpanModel, optional
+        A model without encoder (`deep.linear`); it counts for half.
+    """
+
+    def __init__(self, members: Sequence[SpanModel], linear: SpanModel | None = None) -> None:
         super().__init__()
-        self.members = nn.ModuleList(members)
+        self.members, self.linear = nn.ModuleList(members), linear
 
     def forward(self, values: Tensor) -> Tensor:
         """(N, T, K) scores of features (N, T, F)."""
-        return torch.stack([member(values)["span"] for member in self.members]).mean(0)
+        return self._mean([model(values)["span"] for model in self._models()])
 
     def length(self) -> LengthScores:
         """Length scores of segmental members."""
-        tables, ratios = zip(*(member.length() for member in self._members()), strict=True)
-        return LengthScores(torch.stack(tables).mean(0), torch.stack(ratios).mean(0))
+        tables, ratios = zip(*(model.length() for model in self._models()), strict=True)
+        return LengthScores(self._mean(tables), self._mean(ratios))
 
     @property
     def number(self) -> Tensor | None:
         """Weights of `deep.number`, of segmental members that have them."""
-        numbers = [member.number for member in self._members() if member.number is not None]
-        return torch.stack(numbers).mean(0) if numbers else None
+        numbers = [model.number for model in self._models() if model.number is not None]
+        return self._mean(numbers) if numbers else None
 
-    def _members(self) -> list[SpanModel]:
-        return cast("list[SpanModel]", list(self.members))
+    def _models(self) -> list[SpanModel]:
+        last = [] if self.linear is None else [self.linear]
+        return [*cast("list[SpanModel]", list(self.members)), *last]
+
+    def _mean(self, values: Sequence[Tensor]) -> Tensor:
+        """Average over members, then with the linear model."""
+        mean = torch.stack(list(values[: len(self.members)])).mean(0)
+        return mean if self.linear is None else (mean + values[-1]) / 2

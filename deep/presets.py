@@ -16,7 +16,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _RANGES: dict[str, tuple[type, float, float]] = {
     "directions": (int, 1, 2),
-    "hidden": (int, 1, 4096),
+    "hidden": (int, 0, 4096),
+    "linear": (float, 0, 1e6),
     "layers": (int, 1, 8),
     "input_dropout": (float, 0, 0.95),
     "dropout": (float, 0, 0.95),
@@ -60,7 +61,7 @@ class Settings:
     standardise : bool
         Whether features are standardised, by the windows that are learnt from.
     hidden, layers : int
-        Of the BiLSTM, ``hidden`` each way.
+        Of the BiLSTM, ``hidden`` each way; 0 for none, the heads then read the features alone.
     skip : bool
         Whether the head reads the features beside what the BiLSTM makes of them.
     input_dropout, dropout : float
@@ -94,6 +95,9 @@ class Settings:
         Passes over all those windows.
     members : int
         Models whose scores are averaged; they differ in their random streams.
+    linear : float
+        Ridge penalty of one further model, without encoder, that counts for half; 0 for none. See
+        `deep.linear`.
     epochs, patience : int
         Passes at most, and passes without a better held-out figure before an inner fold stops.
     choose_by : {"spans", "loss"}
@@ -141,6 +145,7 @@ class Settings:
     pretrain_epochs: int = 5
 
     members: int = 5
+    linear: float = 0.0
     epochs: int = 60
     patience: int = 12
     choose_by: str = "spans"
@@ -161,6 +166,8 @@ class Settings:
             if type(value) not in (kind, int) or not least <= value <= most:
                 number = "a number" if kind is float else "an integer"
                 raise _illegal(name, value, f"{number} from {least:g} to {most:g}")
+        if self.hidden == 0 and not self.skip:
+            raise _illegal("hidden", self.hidden, "1 or more for heads that read no features")
         if self.directions > 1 and self.head != "segmental":
             raise _illegal("directions", self.directions, "1 for the head mask")
         for field in fields(self):
@@ -189,7 +196,7 @@ def _illegal(name: str, value: object, expected: str) -> InputError:
 
 
 PRESETS: dict[str, Settings] = {
-    "segmental": Settings(directions=2, number=True, features="directed"),
+    "segmental": Settings(directions=2, number=True, features="directed", members=3, linear=1.0),
     # Span detection alone, as one would try it first.
     "single": Settings(
         head="mask",

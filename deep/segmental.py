@@ -210,7 +210,8 @@ class _LogPartition(torch.autograd.Function):
         log_z, parts = _parts(e, a, b, length, number)
         if any(ctx.needs_input_grad):
             ctx.dtypes = [x.dtype for x in (e, a, b, table, log_ratio)]
-            found = [(share, expected(e, a, b, length, sums)) for share, sums in parts]
+            wanted = any(ctx.needs_input_grad[3:5])
+            found = [(p.share, expected(e, a, b, length, p.sums, lengths=wanted)) for p in parts]
             ctx.save_for_backward(*mixed(found))
         return log_z.clone()
 

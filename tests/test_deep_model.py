@@ -103,7 +103,7 @@ def test_presets():
     ("name", "value"),
     [
         ("head", "pointer"),
-        ("hidden", 0),
+        ("hidden", -1),
         ("hidden", 2.5),
         ("members", True),
         ("dropout", 1.0),

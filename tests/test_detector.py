@@ -27,7 +27,7 @@ SMALL = {
     "input_dropout": 0.0,
 }
 QUICK = {
-    "segmental": Settings(directions=2, number=True, members=2, **SMALL),
+    "segmental": Settings(directions=2, number=True, linear=1.0, members=2, **SMALL),
     "mask": replace(PRESETS["single"], members=1, **SMALL),
 }
 HEADS = tuple(QUICK)

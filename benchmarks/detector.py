@@ -44,7 +44,8 @@ def data_sets() -> Iterator[tuple[str, int, SpanDataset, SpanDataset]]:
     for preset in ("medium", "hard"):
         for seed in SEEDS:
             data = synthetic.planted(168 + N_TEST, preset=preset, seed=seed).data
-            yield f"planted {preset}", seed, data.take(range(168)), data.take(slice(168, None))
+            train, test = data.take(range(168)), data.take(range(168, len(data)))
+            yield f"planted {preset}", seed, train, test
     try:
         data = saccades.load()
     except InputError as error:

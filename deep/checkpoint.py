@@ -42,9 +42,11 @@ LARGEST = 1e6  # of a weight: no training comes near, and scores stay numbers
 def model_of(detector: SpanDetector, data: Any, own: Any) -> Model:
     """Return a detector just fitted on ``data``, features ``own``, as the commands know models.
 
-    The bars it knows again are those it learnt from, marked or not.
+    Its reach is the whole window. The bars it knows again are those it learnt from, marked or not.
     """
     model = Model.of(cast(BarProxy, detector), data, own)
+    reach = data.n_bars - 1
+    model = replace(model, lookback_bars=reach, lookahead_bars=reach)
     if detector.uses_unlabelled:
         return replace(model, seen=splits.fingerprint(data.windows.ohlc))
     return model
@@ -163,11 +165,11 @@ def _check_weights(weights: Any, expected: dict[str, Tensor]) -> None:
 
 
 def _names(feature_set: str, record: dict[str, Any], where: Path) -> tuple[str, ...]:
-    """Return the detector's features, which must be those registered here, with their reach."""
+    """Return the detector's features, which must be those registered here; it reads a window."""
     known = features.compute(np.empty((0, record["n_bars"], 4)), feature_set)
     for name in ("lookback_bars", "lookahead_bars"):
-        if record[name] != getattr(known, name):
-            raise _other(f"{where}, {name}", record[name], str(getattr(known, name)))
+        if record[name] != record["n_bars"] - 1:
+            raise _other(f"{where}, {name}", record[name], f"the window, {record['n_bars'] - 1}")
     if tuple(record["feature_names"]) != known.names:
         names = f"the {len(known.names)} of this version's {feature_set!r}"
         raise _other(f"{where}, feature_names", record["feature_names"], names)

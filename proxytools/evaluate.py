@@ -119,9 +119,10 @@ def cross_fit(
     prob, spans = held_out(proxy, data, own, track(folds))
     seconds = time.perf_counter() - started
     data = data.take(seen)
-    soft = SoftLabels(
-        prob[seen], proxy.name, np.ones(len(data), bool), data.windows.ids, own.lookahead_bars
-    )
+    # What reads a window as a whole looks ahead to its end, whatever its features do.
+    ahead = own.lookahead_bars if getattr(proxy, "per_bar", True) else data.n_bars - 1
+    held_out_ = np.ones(len(data), bool)
+    soft = SoftLabels(prob[seen], proxy.name, held_out_, data.windows.ids, ahead)
     units = splits.resampling_units(data.windows, splits.groups(data.windows))
     return CrossFit(data, soft, spans.take(seen), units, seconds)
 

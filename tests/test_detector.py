@@ -236,7 +236,7 @@ def test_a_saved_detector_is_the_same(head, run, fitted):
     np.testing.assert_array_equal(loaded.proxy.predict(own), models[head].predict(own))
     np.testing.assert_array_equal(loaded.proxy.detect(own).score, models[head].detect(own).score)
     assert (loaded.n_bars, loaded.classes) == (data.n_bars, data.classes)
-    assert loaded.lookahead_bars == own.lookahead_bars
+    assert loaded.lookback_bars == loaded.lookahead_bars == data.n_bars - 1
     assert loaded.proxy.held_out_ == models[head].held_out_
     weights = torch.load(saved / "best_model.pt", weights_only=True)
     assert all(type(value) is torch.Tensor for value in weights.values())

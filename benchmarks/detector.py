@@ -3,9 +3,9 @@
 ``python -m benchmarks.detector`` trains every preset with ``deep train`` and LightGBM with
 ``proxytools fit`` on planted data (3 seeds) and on saccades (two persons, tested on the third),
 measures them with ``evaluate`` on windows never seen, and writes
-``benchmarks/results/detector.json``. A row that is there already is kept, so an interrupted run
-goes on where it stopped; ``--again`` names models to measure anew. Differences between methods are
-paired on the same test windows, all seeds together.
+``benchmarks/results/detector.json``. Runs are kept under ``--runs``: one that is
+there is measured, not trained again, so an interrupted benchmark goes on where it stopped.
+Differences between methods are paired on the same test windows, all seeds together.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -35,17 +34,21 @@ from proxytools.types import SpanDataset
 SEEDS = (1, 2, 3)
 N_TEST = 500
 MODELS = ("segmental", "single", "lightgbm", "stones", "jade")  # best first, as is expected
+DATA = ("planted medium", "planted hard", "saccades")
+SECONDS = "train_seconds.txt"
 METRICS = ("pearson_r", "separation", "span_f1_50", "span_f1_70", "average_precision")
 Row = dict[str, Any]
 
 
-def data_sets() -> Iterator[tuple[str, int, SpanDataset, SpanDataset]]:
+def data_sets(names: list[str]) -> Iterator[tuple[str, int, SpanDataset, SpanDataset]]:
     """Yield name, seed, and the windows to learn from and to test on."""
     for preset in ("medium", "hard"):
-        for seed in SEEDS:
+        for seed in SEEDS if f"planted {preset}" in names else ():
             data = synthetic.planted(168 + N_TEST, preset=preset, seed=seed).data
             train, test = data.take(range(168)), data.take(range(168, len(data)))
             yield f"planted {preset}", seed, train, test
+    if "saccades" not in names:
+        return
     try:
         data = saccades.load()
     except InputError as error:
@@ -56,7 +59,9 @@ def data_sets() -> Iterator[tuple[str, int, SpanDataset, SpanDataset]]:
         yield "saccades", k, data.take(~tested), data.take(tested)
 
 
-def measure(model: str, seed: int, train: SpanDataset, test: SpanDataset, runs: Path) -> Row:
+def measure(
+    model: str, seed: int, train: SpanDataset, test: SpanDataset, runs: Path, threads: int
+) -> Row:
     """Fit by the command, measure by the command; the run stays under ``runs``."""
     runs.mkdir(parents=True, exist_ok=True)
     paths = {name: runs / f"{name}.parquet" for name in ("train", "test")}
@@ -65,10 +70,12 @@ def measure(model: str, seed: int, train: SpanDataset, test: SpanDataset, runs: 
             io.write(paths[name], data)
     out, program = runs / model, "proxytools" if model == "lightgbm" else "deep"
     fit = ["fit", "--model", model] if model == "lightgbm" else ["train", "--preset", model]
-    begin = perf_counter()
-    given = ("--data", paths["train"], "--seed", seed, "--out", out, "--quiet")
-    _command(program, *fit, *given)
-    seconds = perf_counter() - begin
+    if not out.exists():
+        begin = perf_counter()
+        given = ("--data", paths["train"], "--seed", seed, "--out", out, "--threads", threads)
+        _command(program, *fit, *given, "--quiet")
+        (out / SECONDS).write_text(f"{perf_counter() - begin:.1f}")
+    seconds = float((out / SECONDS).read_text())
     found = json.loads(_command(program, "evaluate", out, "--data", paths["test"], "--json"))
     return {**{name: found[name] for name in METRICS}, "train_seconds": seconds}
 
@@ -78,15 +85,13 @@ def _command(program: str, *words: object) -> str:
     return subprocess.run(call, check=True, capture_output=True, text=True).stdout
 
 
-def paired(runs: Path, models: list[str]) -> list[Row]:
+def paired(runs: Path, models: list[str], names: list[str]) -> list[Row]:
     """Compare each model with the next, over the test windows of all seeds."""
     lines = []
-    for name in ("planted medium", "planted hard", "saccades"):
+    for name in names:
         seen: dict[str, list[Any]] = {model: [] for model in models}
         masks, window = [], 0
-        for data, seed, _, test in data_sets():
-            if data != name:
-                continue
+        for _, seed, _, test in data_sets([name]):
             masks.append(test.mask)
             for model in models:
                 seen[model].append(_predicted(runs / f"{name}-{seed}" / model, model, test))
@@ -129,27 +134,25 @@ def main() -> None:
     """Measure what is missing, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", default="segmental,single,lightgbm")
-    parser.add_argument("--again", default="", help="Models whose rows are measured anew.")
+    parser.add_argument("--data", default=",".join(DATA))
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--runs", type=Path, default=Path("runs/detector"))
     parser.add_argument("--out", type=Path, default=RESULTS / "detector.json")
     given = parser.parse_args()
     models = [name for name in MODELS if name in given.models.split(",")]
-    earlier = json.loads(given.out.read_text())["rows"] if given.out.exists() else []
-    rows = {(row["data"], row["seed"], row["model"]): row for row in earlier}
-    rows = {key: row for key, row in rows.items() if key[2] not in given.again.split(",")}
-    with tempfile.TemporaryDirectory() as runs:
-        for name, seed, train, test in data_sets():
-            for model in models:
-                here = Path(runs) / f"{name}-{seed}"
-                row = measure(model, seed, train, test, here)
-                rows[name, seed, model] = {"data": name, "seed": seed, "model": model, **row}
-                print(f"{name} {seed} {model}: {row}", flush=True)
-        report = {
-            "machine": machine(),
-            "n_train": 168,
-            "summary": summary(list(rows.values())),
-            "paired": paired(Path(runs), models),
-            "rows": list(rows.values()),
-        }
+    names, rows = given.data.split(","), []
+    for name, seed, train, test in data_sets(names):
+        for model in models:
+            row = measure(model, seed, train, test, given.runs / f"{name}-{seed}", given.threads)
+            rows.append({"data": name, "seed": seed, "model": model, **row})
+            print(f"{name} {seed} {model}: {row}", flush=True)
+    report = {
+        "machine": machine(),
+        "n_train": 168,
+        "summary": summary(rows),
+        "paired": paired(given.runs, models, names),
+        "rows": rows,
+    }
     given.out.write_text(json.dumps(report, indent=1) + "\n")
     for line in report["summary"] + report["paired"]:
         print(line)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cli import inputs, options, show
+from cli import inputs, models, options, show
 
 
 @click.command()
@@ -45,7 +45,7 @@ def fit(**given: Any) -> None:
     quiet = given["quiet"]
     proxy = make(
         given["model"],
-        features=given["features"],
+        features=given["features"] or models.FEATURES,
         seed=given["seed"],
         device=given["device"],
         threads=given["threads"],

@@ -37,7 +37,7 @@ Row = dict[str, Any]
 def measure(kind: str, seed: int, threads: int) -> Row:
     """Train one detector and test it."""
     planted = synthetic.planted(LABELLED + TESTED, preset="medium", seed=seed).data
-    data, test = planted.take(range(LABELLED)), planted.take(slice(LABELLED, None))
+    data, test = planted.take(range(LABELLED)), planted.take(range(LABELLED, LABELLED + TESTED))
     others = synthetic.planted(UNLABELLED, preset="medium", seed=OTHER + seed).data
     data = io.with_unlabelled(data, others)
     settings = replace(preset("segmental"), pretrain=kind)

@@ -2,13 +2,16 @@
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from benchmarks import readme
+from cli.deep import cli as deep
 from cli.proxytools import cli
+from deep import presets
 from proxytools import io, synthetic
 
 ROOT = Path(__file__).parent.parent
@@ -41,6 +44,18 @@ def test_the_shown_commands_work_in_their_order(here):
         done = CliRunner().invoke(cli, [*words[1:], *quick], catch_exceptions=False)
         assert done.exit_code == 0, f"{line}: {done.output}"
     assert Path("soft.parquet").exists()
+
+
+def test_the_shown_deep_commands_work_in_their_order(here, monkeypatch):
+    small = replace(presets.PRESETS["segmental"], hidden=4, members=1, epochs=2)
+    monkeypatch.setitem(presets.PRESETS, "segmental", small)
+    (block,) = [b for b in re.findall(r"```\n(.*?)```", TEXT, re.S) if "deep train" in b]
+    for line in block.strip().splitlines():
+        words = shlex.split(line.replace("bars.parquet", "bars.csv"), comments=True)
+        done = CliRunner().invoke(deep, words[1:], catch_exceptions=False)
+        assert done.exit_code == 0, f"{line}: {done.output}"
+    assert Path("found.csv").exists()
+    assert Path("detector.onnx").exists()
 
 
 def test_the_tables_are_those_of_the_results():

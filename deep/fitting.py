@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deep import augment
+from deep import augment, directions
 from deep.device import seeded
 from deep.kept import Kept
 from deep.linear import fit_linear, without_encoder
@@ -106,7 +106,7 @@ class Fitting:
         for k, fold in enumerate(folds):
             model, history = self._train(fold.train, k, f"fold {k + 1}", held=fold.test)
             passes.append(max(past.epoch for past in history if past.best))
-            one = Ensemble([model], self._linear(fold.train))
+            one = self._together([model], fold.train)
             values = self.values[torch.from_numpy(fold.test)]
             parts.append((one, values))
             prob.append(self.reader.prob(one, values))
@@ -128,7 +128,14 @@ class Fitting:
             self._train(everything, FIRST_MEMBER + i, f"member {i + 1}", epochs=epochs)[0]
             for i in range(self.settings.members)
         ]
-        return Ensemble(models, self._linear(everything))
+        return self._together(models, everything)
+
+    def _together(self, models: list[SpanModel], windows: Int) -> Ensemble:
+        """Put models that learnt from the same windows together, and the linear one with them."""
+        linear = self._linear(windows)
+        every = models if linear is None else [*models, linear]
+        directions.agree(every, self.values[self._places(windows)])
+        return Ensemble(models, linear)
 
     def _train(
         self, windows: Int, stream: int, run: str, held: Int | None = None, epochs: int = 0
@@ -146,6 +153,8 @@ class Fitting:
                     observer=self.observer,
                     kept=self.kept,
                 )
+                slower = settings.learning_rate * settings.finetune
+                settings = replace(settings, learning_rate=slower)
             training = Training(model, settings)
             basis = self.values, self.levels, self.target, learnt, tested
             keep = self.kept.going_on(training, self.observer, *basis)

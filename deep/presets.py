@@ -31,6 +31,7 @@ _RANGES: dict[str, tuple[type, float, float]] = {
     "slide": (int, 0, 10**6),
     "child_bars": (int, 1, 10**6),
     "pretrain_epochs": (int, 1, 10**6),
+    "finetune": (float, 1e-9, 1e3),
     "members": (int, 1, 100),
     "epochs": (int, 1, 10**6),
     "patience": (int, 1, 10**6),
@@ -93,6 +94,8 @@ class Settings:
         proxy, what is hidden in windows, or which window is which. See `deep.pretrain`.
     pretrain_epochs : int
         Passes over all those windows.
+    finetune : float
+        Learning rate on the marks after pre-training, as a share of ``learning_rate``.
     members : int
         Models whose scores are averaged; they differ in their random streams.
     linear : float
@@ -143,6 +146,7 @@ class Settings:
 
     pretrain: str = "none"
     pretrain_epochs: int = 5
+    finetune: float = 0.1
 
     members: int = 5
     linear: float = 0.0
@@ -200,6 +204,7 @@ PRESETS: dict[str, Settings] = {
     # Span detection alone, as one would try it first.
     "single": Settings(
         head="mask",
+        features="directed",
         hidden=256,
         positive_weight=15.0,
         soft_edge=1,

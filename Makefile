@@ -25,6 +25,10 @@ test: setup
 bench: setup
 	$(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.jade
+	$(BIN)/python -m benchmarks.detector
+	$(BIN)/python -m benchmarks.pretraining
+	$(BIN)/python -m benchmarks.readme
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -35,7 +35,7 @@ class Taught(Ahead):
 
     def parts(self) -> nn.Module:
         """Return the encoder and the span head."""
-        return nn.ModuleList([self.encoder, self.model.head])
+        return nn.ModuleList([self.model.lstm, self.model.head])
 
     def forward(self, values: Tensor) -> dict[str, Any]:
         """Return the outputs of the model."""

@@ -37,19 +37,13 @@ class Ahead(nn.Module):
         model.requires_grad_(False)
         self.parts().requires_grad_(True)
 
-    @property
-    def encoder(self) -> nn.LSTM:
-        """That of the model."""
-        assert self.model.lstm is not None
-        return self.model.lstm
-
     def parts(self) -> nn.Module:
         """Return the parts of the model that are pre-trained."""
-        return self.encoder
+        return self.model.lstm
 
     def encoded(self, x: Tensor) -> Tensor:
         """(n, T, 2H) what the encoder makes of standardised features (n, T, F)."""
-        states: Tensor = self.encoder(x)[0]
+        states: Tensor = self.model.lstm(x)[0]
         return states
 
 
@@ -64,7 +58,7 @@ class Masked(Ahead):
     def __init__(self, model: SpanModel) -> None:
         super().__init__(model)
         n_features = len(model.mean)
-        self.reconstruct = nn.Linear(2 * self.encoder.hidden_size, n_features)
+        self.reconstruct = nn.Linear(2 * model.lstm.hidden_size, n_features)
 
     def forward(self, values: Tensor) -> dict[str, Any]:
         """``masked`` (n,): mean Huber loss of the hidden bars of each window."""
@@ -78,13 +72,14 @@ class Masked(Ahead):
 class Contrastive(Ahead):
     """Two views of a window are told from the views of all others: SimCLR (Chen et al. 2020).
 
-    A view is moved in time, lacks some columns and has noise added. Its bars are averaged after
-    the encoder; a projection head compares.
+    A view is moved in time, lacks some columns and has noise added; where a mirror changes no more
+    than signs it may be upside down. Its bars are averaged after the encoder; a projection head
+    compares.
     """
 
     def __init__(self, model: SpanModel) -> None:
         super().__init__(model)
-        width = 2 * self.encoder.hidden_size
+        width = 2 * model.lstm.hidden_size
         self.project = nn.Sequential(
             nn.Linear(width, width), nn.ReLU(), nn.Linear(width, PROJECTED)
         )
@@ -92,7 +87,9 @@ class Contrastive(Ahead):
     def forward(self, values: Tensor) -> dict[str, Any]:
         """``contrastive`` (n,): see `nt_xent`."""
         x = self.model.standardised(values)  # (n, T, F)
-        one, other = (self.project(self.encoded(view(x)).mean(1)) for _ in range(2))  # (n, P)
+        signs = self.model.signs if self.model.directions > 1 else torch.ones_like(self.model.signs)
+        views = (view(x, signs) for _ in range(2))
+        one, other = (self.project(self.encoded(seen).mean(1)) for seen in views)  # (n, P)
         return {"contrastive": nt_xent(one, other)}
 
 
@@ -105,8 +102,15 @@ def hidden_runs(n: int, n_bars: int, *, device: torch.device) -> Tensor:
     return begun[:, RUN:] > begun[:, :-RUN]
 
 
-def view(x: Tensor) -> Tensor:
-    """Move windows (n, T, F) in time, take columns away and add noise, in each as chance has it."""
+def view(x: Tensor, signs: Tensor) -> Tensor:
+    """Move windows in time, mirror them, take columns away and add noise, as chance has it.
+
+    Parameters
+    ----------
+    x : (n, T, F) Tensor
+    signs : (F,) Tensor
+        By what a mirror multiplies each feature.
+    """
     n, n_bars, n_features = x.shape
     most = int(SHIFT * n_bars)
     shift = torch.randint(-most, most + 1, (n, 1), device=x.device)
@@ -114,7 +118,9 @@ def view(x: Tensor) -> Tensor:
     seen = (bars >= 0) & (bars < n_bars)
     moved = x[torch.arange(n, device=x.device)[:, None], bars.clamp(0, n_bars - 1)]
     columns = torch.rand(n, 1, n_features, device=x.device) >= DROPPED
-    return (moved + JITTER * torch.randn_like(x)) * seen[..., None] * columns
+    upright = torch.rand(n, 1, 1, device=x.device) < 0.5
+    noisy = (moved + JITTER * torch.randn_like(x)) * torch.where(upright, 1.0, signs)
+    return noisy * seen[..., None] * columns
 
 
 def nt_xent(one: Tensor, other: Tensor, temperature: float = TEMPERATURE) -> Tensor:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -214,11 +215,11 @@ def test_a_test_fold_teaches_nothing(mode):
     np.testing.assert_array_equal(probs[0], probs[1])
 
 
-def pretraining(mode, data):
-    n = int(data.labelled.sum())
-    own = replace(SMALL, pretrain=mode)
-    teacher = quick_teacher()
-    return Pretraining(own, computed(data), data, n, teacher=teacher, device=CPU, force=True)
+def pretraining(mode, data, **given):
+    own = replace(SMALL, pretrain=mode, **given)
+    values = features.compute(data.windows.ohlc, own.features)
+    n, teacher = int(data.labelled.sum()), quick_teacher()
+    return Pretraining(own, values, data, n, teacher=teacher, device=CPU, force=True)
 
 
 def started(start):
@@ -362,10 +363,10 @@ def test_members_go_on_from_one_pretraining():
 @pytest.mark.parametrize("mode", MODES)
 def test_the_loss_falls(mode):
     data = io.with_unlabelled(small.planted(12), small.planted(60, seed=8))
-    start = pretraining(mode, data).whole
-    faster = replace(start.settings, pretrain_epochs=8, learning_rate=0.02, hidden=8)
+    start = pretraining(mode, data, features="directed", directions=2).whole
+    faster = replace(start.settings, pretrain_epochs=6, learning_rate=0.01, hidden=8)
     _, history = started(replace(start, settings=faster))
-    assert [past.epoch for past in history] == list(range(1, 9))
+    assert [past.epoch for past in history] == list(range(1, 7))
     assert history[-1].loss < 0.9 * history[0].loss
     assert {past.run for past in history} == {"fold 1, pre-training"}
 
@@ -461,26 +462,29 @@ def test_hidden_runs(n_bars):
         assert 0.25 < hidden.mean() < 0.45
 
 
-def test_views_move_a_window_and_take_columns_away(monkeypatch):
+def test_views_move_a_window_mirror_it_and_take_columns_away(monkeypatch):
     monkeypatch.setattr(selfsupervised, "JITTER", 0.0)
-    x = torch.randn(40, 30, 4, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(60, 30, 4, generator=torch.Generator().manual_seed(0))
+    signs = torch.tensor([1.0, -1, -1, 1])
     with seeded((0,), CPU):
-        seen = view(x)
-    shifts, dropped = set(), 0
+        seen = view(x, signs)
+    shifts, mirrored, dropped = set(), set(), 0
     for own, window in zip(seen, x, strict=True):
         columns = own.any(0)
         dropped += int((~columns).sum())
-        for shift in range(-3, 4):
+        for shift, by in product(range(-3, 4), (torch.ones(4), signs)):
             moved = torch.zeros_like(window)
             there = range(max(0, -shift), min(30, 30 - shift))
-            moved[list(there)] = window[[t + shift for t in there]]
-            if columns.any() and torch.equal(moved * columns, own):
+            moved[list(there)] = window[[t + shift for t in there]] * by
+            if columns[1:3].any() and torch.equal(moved * columns, own):
                 shifts.add(shift)
+                mirrored.add(bool((by < 0).any()))
                 break
         else:
-            assert not columns.any()
+            assert not columns[1:3].any()
     assert shifts == set(range(-3, 4))
-    assert 0 < dropped < 80
+    assert mirrored == {False, True}
+    assert 0 < dropped < 120
 
 
 def slow_nt_xent(one, other, temperature):

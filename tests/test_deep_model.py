@@ -241,7 +241,15 @@ def test_the_threshold_separates_what_matches_from_what_does_not():
     match[0, 2, 3], match[1, 5, 3] = 0.6, 0.4  # the second is a false alarm
     threshold = choose_threshold(match, Spans.of([[(2, 6)], []]))
     assert 0.4 <= threshold < 0.6
-    assert threshold in THRESHOLDS
+
+
+def test_the_threshold_lies_amid_equals():
+    rng = np.random.default_rng(0)
+    match = np.zeros((60, 10, 4))
+    match[:, 2, 3] = rng.uniform(0.5, 0.9, 60)  # all right, whatever is below 0.5
+    threshold = choose_threshold(match, Spans.of([[(2, 6)]] * 60))
+    assert threshold == pytest.approx(np.mean(THRESHOLDS[THRESHOLDS < 0.5]), abs=0.05)
+    assert threshold == choose_threshold(match, Spans.of([[(2, 6)]] * 60))
 
 
 def test_iou_of_the_twin():

@@ -125,7 +125,7 @@ class SpanModel(nn.Module):
         encoded = self._encoded(x)
         outputs = self.others(encoded.mean(1))
         if isinstance(self.head, SegmentalHead):
-            scores = self.head.scores(encoded).transpose(1, 2).flatten(2)  # (N, T, 3 D)
+            scores = torch.cat(self.head.scores(encoded).unbind(1), 2)  # (N, T, 3 D)
             return {"span": scores, "length": self.length(), "number": self.number, **outputs}
         return {"span": self.head(encoded[:, 0]), **outputs}
 

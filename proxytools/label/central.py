@@ -47,9 +47,7 @@ class Batch:
         return len(self.bar)
 
 
-def batches(
-    pieces: Iterable[io.Piece], n_bars: int, stride: int | None = None
-) -> Iterator[Batch]:
+def batches(pieces: Iterable[io.Piece], n_bars: int, stride: int | None = None) -> Iterator[Batch]:
     """Cut gap-free runs of bars, given piece by piece, into batches of overlapping windows.
 
     Parameters

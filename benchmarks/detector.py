@@ -15,7 +15,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -94,7 +94,7 @@ def able(models: list[str], name: str) -> list[str]:
 
 
 def paired(runs: Path, models: list[str], names: list[str]) -> list[Row]:
-    """Compare each model with the next, over the test windows of all seeds."""
+    """Compare models two by two, over the test windows of all seeds."""
     lines = []
     for name in names:
         own = able(models, name)
@@ -108,7 +108,7 @@ def paired(runs: Path, models: list[str], names: list[str]) -> list[Row]:
         if not masks:
             continue
         mask, units = np.concatenate(masks), np.arange(window)
-        for a, b in pairwise(own):
+        for a, b in combinations(own, 2):
             probs = [np.concatenate([prob for prob, _ in seen[model]]) for model in (a, b)]
             counts = [np.concatenate([count for _, count in seen[model]]) for model in (a, b)]
             r = paired_interval(*probs, mask, units)

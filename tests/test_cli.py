@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numba
@@ -473,6 +474,7 @@ def start(*words, **options):
         [PROXYTOOLS, *map(str, words)],
         stdin=subprocess.DEVNULL,
         env={**os.environ, **NOTHING_HEAVY, **options.pop("env", {})},
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # ignored in background
         **options,
     )
 

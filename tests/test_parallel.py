@@ -113,7 +113,8 @@ def test_one_that_fails_ends_all_and_alone_says_why(which, tmp_path):
     logs = [(tmp_path / f"log{rank}").read_text() for rank in (0, 1)]
     assert all(process.exitcode == 1 for process in started), logs
     assert "InputError: here: got one thing" in logs[which]
-    assert "Error" not in logs[1 - which]
+    assert "Traceback" not in logs[1 - which]  # torch may add warnings of its own
+    assert "got one thing" not in logs[1 - which]
 
 
 @pytest.fixture

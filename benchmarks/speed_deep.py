@@ -139,7 +139,8 @@ def _jade_line(device: str) -> Line:
 
 
 def _head_line(device: str) -> Line:
-    job = Job(replace(preset("segmental"), hidden=64, layers=2, skip=False), device)
+    settings = replace(preset("segmental"), directions=1, hidden=64, layers=2, skip=False)
+    job = Job(settings, device)
     steps = (lambda: job.step(head=False)), (lambda: job.step(head=True))
     encoder, whole = timed(*steps, repeats=15)
     what = "segmental head and loss on top of a BiLSTM's step (2 layers of 64, batch 32)"

@@ -23,7 +23,7 @@ from deep.train import Observer
 from proxytools import features as feature_sets
 from proxytools.errors import InputError
 from proxytools.proxies.bars import check_target
-from proxytools.types import FeatureSet, Float, Int, SpanDataset, Spans
+from proxytools.types import FeatureSet, Float, Int, SoftLabels, SpanDataset, Spans
 
 INNER_FOLDS = 3
 BATCH = 128  # windows scored at once
@@ -65,6 +65,8 @@ class SpanDetector(BaseEstimator):
     held_out_ : dict
         Bar and span metrics of the inner held-out windows. The number of passes and the reader were
         chosen on them, so expect a little less of other windows. Empty without marks.
+    inner_ : tuple of SoftLabels and Spans, optional
+        What the detector said of those windows; None without marks.
     warnings_ : list of str
         What to mind, a sentence each.
 
@@ -148,6 +150,11 @@ class SpanDetector(BaseEstimator):
             self.ensemble_ = fitting.members(fitting.cross_fit(self.inner_folds))
         self.l_max_, self.reader_ = fitting.l_max, fitting.reader
         self.history_, self.held_out_ = fitting.history, fitting.held_out
+        self.inner_ = None
+        if fitting.inner is not None:
+            prob, found, windows = fitting.inner
+            ids, held_out = fitting.data.windows.ids[windows], np.ones(len(windows), bool)
+            self.inner_ = SoftLabels(prob, self.name, held_out, ids, data.n_bars - 1), found
         return self
 
     def _fitting(

@@ -62,6 +62,8 @@ class Fitting:
     history : list of Epoch
     held_out : dict
         Bar and span metrics of the inner held-out windows, after `cross_fit`.
+    inner : tuple of (M, T) float32, Spans and (M,) int64, optional
+        What these metrics were measured on: probabilities, detections, and which windows.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Fitting:
         self.l_max = max(int(spans.length.max(initial=1)) for spans in levels)
         self.history: list[Epoch] = []
         self.held_out: dict[str, Any] = {}
+        self.inner: tuple[NDArray[np.float32], Spans, Int] | None = None
         values, ways = augment.varied(features, data.windows.ohlc, settings, seed)
         self.n_variants, self.target = len(ways), augment.turned(target, ways)
         self.levels = levels = [augment.repeated(spans, data.n_bars, ways) for spans in levels]
@@ -111,14 +114,17 @@ class Fitting:
             parts.append((one, values))
             prob.append(self.reader.prob(one, values))
             evidence.append(self.reader.evidence(one, values))
-        tested = self.data.take(np.concatenate([fold.test for fold in folds]))
+        windows = np.concatenate([fold.test for fold in folds])
+        tested = self.data.take(windows)
         seen = np.flatnonzero(tested.labelled)
         marks = tested.spans.take(seen)
         if len(marks):
             shown, rate = np.concatenate(evidence)[seen], len(marks) / len(seen)
             self.reader = self.reader.chosen_on(shown, marks).for_series(parts, rate * len(tested))
-            bars = bar_metrics(np.concatenate(prob)[seen], marks.mask(self.data.n_bars))
-            self.held_out = {**bars, **span_metrics(self.reader.spans(shown), marks)}
+            inner, found = np.concatenate(prob)[seen], self.reader.spans(shown)
+            bars = bar_metrics(inner, marks.mask(self.data.n_bars))
+            self.held_out = {**bars, **span_metrics(found, marks)}
+            self.inner = inner, found, windows[seen]
         return round(float(np.mean(passes)))
 
     def members(self, epochs: int) -> Ensemble:

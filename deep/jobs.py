@@ -12,7 +12,7 @@ from deep import checkpoint, gain, tables, verdict
 from deep.detector import SpanDetector
 from deep.diagnostics import Recorder
 from deep.train import Observer, Observers
-from proxytools import evaluate, rundir
+from proxytools import evaluate, pipeline, rundir
 from proxytools.proxies.store import Model
 from proxytools.types import SpanDataset
 
@@ -30,7 +30,8 @@ def train(
 
     Files: ``best_model.pt``, ``metadata.json``, ``seen.npy`` (see `deep.checkpoint`),
     the diagnostics of every fold and member (see `deep.tables`), ``curves.png``, ``verdict.txt``
-    (see `deep.verdict`), ``metrics.json``,
+    (see `deep.verdict`), ``metrics.json``, ``soft_labels.parquet`` and ``spans.csv``, what was
+    said of windows held out in outer or else inner folds (not where these hold parts of windows),
     and ``pretraining.csv``, the loss of every pass of pre-training.
 
     Parameters
@@ -70,6 +71,10 @@ def train(
     observer = Observers([detector.observer or Observer(), recorder])
     final = clone(detector).set_params(observer=observer).fit(own, data)
     checkpoint.save(checkpoint.model_of(final, data, own), run)
+    if fitted:
+        pipeline.write_held_out(run, fitted.soft, fitted.spans, "outer folds")
+    elif final.inner_ and not final.settings.slide:
+        pipeline.write_held_out(run, *final.inner_, "inner folds")
     recorded = tables.of(recorder.rows)
     tables.write(recorded, run)
     curves.draw(recorded, detector.settings.metric, run / "curves.png")

@@ -69,8 +69,10 @@ def fit(
     final = clone(proxy).fit(own, data)
     model = store.Model.of(final, data, own)
     store.save(model, run)
-    _write_soft_labels(run / "soft_labels.parquet", _all_soft(fitted, model, data, own))
-    _spans_table(fitted).to_csv(run / "spans.csv", index=False)
+    soft = _all_soft(fitted, model, data, own)
+    places = np.flatnonzero(data.labelled)
+    spans = Spans.concatenate([fitted.spans], [places], len(data))
+    write_held_out(run, soft, spans, "outer folds")
     stats = expansion_stats(data)
     stats.to_csv(run / "expansion_stats.csv", index=False)
     averages = calibration_stats(stats)
@@ -213,21 +215,21 @@ def _all_soft(
     )
 
 
-def _write_soft_labels(path: Path, soft: SoftLabels) -> None:
+def write_held_out(run: rundir.RunDir, soft: SoftLabels, spans: Spans, folds: str) -> None:
+    """Write what a proxy said of windows it never saw: ``soft_labels.parquet``, ``spans.csv``.
+
+    ``folds`` says which folds held them out: "outer folds", or "inner folds", on which something
+    was chosen too.
+    """
     table = pa.table(
         {"window_id": soft.ids.tolist(), "prob": list(soft.prob), "held_out": soft.held_out}
     )
-    about = {"source": soft.source, "lookahead_bars": str(soft.lookahead_bars)}
-    pq.write_table(table.replace_schema_metadata(about), path)
-
-
-def _spans_table(fitted: CrossFit) -> pd.DataFrame:
-    spans: Spans = fitted.spans
-    return pd.DataFrame(
-        {
-            "window_id": fitted.data.windows.ids[spans.window],
-            "start": spans.start,
-            "stop": spans.stop,
-            "score": spans.score,
-        }
-    )
+    about = {"source": soft.source, "lookahead_bars": str(soft.lookahead_bars), "folds": folds}
+    pq.write_table(table.replace_schema_metadata(about), run / "soft_labels.parquet")
+    found = {
+        "window_id": soft.ids[spans.window],
+        "start": spans.start,
+        "stop": spans.stop,
+        "score": spans.score,
+    }
+    pd.DataFrame(found).to_csv(run / "spans.csv", index=False)

@@ -64,13 +64,13 @@ def span_metrics(
     pred, true = paired(pred, true, by_class)
     scores: dict[str, float | int | None] = {}
     for percent in (30, 50, 70):
-        matched = int((_partners(pred, true, percent / 100) >= 0).sum())
+        matched = int((partners(pred, true, percent / 100) >= 0).sum())
         scores[f"span_precision_{percent}"] = _ratio(matched, len(pred))
         scores[f"span_recall_{percent}"] = _ratio(matched, len(true))
         scores[f"span_f1_{percent}"] = _ratio(2 * matched, len(pred) + len(true))
     total = _summed_iou(*columns(pred), *columns(true))
     scores |= {"span_ap": average_precision(pred, true), "mean_iou": _ratio(total, len(true))}
-    partner = _partners(pred, true, 0.5)
+    partner = partners(pred, true, 0.5)
     hit = partner >= 0
     for edge in ("start", "stop"):
         error = getattr(pred, edge)[hit] - getattr(true, edge)[partner[hit]]
@@ -94,7 +94,7 @@ def window_counts(pred: Spans, true: Spans, iou: float = 0.5, *, by_class: bool 
     """
     n_windows = pred.n_windows
     pred, true = paired(pred, true, by_class)
-    hit = pred.window[_partners(pred, true, iou) >= 0]
+    hit = pred.window[partners(pred, true, iou) >= 0]
     matched = np.bincount(hit, minlength=pred.n_windows)
     counts = np.stack([matched, pred.count - matched, true.count - matched], axis=1)
     total: Int = counts.reshape(n_windows, -1, 3).sum(axis=1)  # (N, 3), classes added up
@@ -142,8 +142,21 @@ def _ratio(part: float, whole: int) -> float | None:
     return float(part / whole) if whole else None
 
 
-def _partners(pred: Spans, true: Spans, iou: float) -> Int:
-    """(P,) row of the marked span each prediction is matched with, or -1."""
+def partners(pred: Spans, true: Spans, iou: float) -> Int:
+    """(P,) row of the marked span each prediction is matched with, or -1.
+
+    Parameters
+    ----------
+    pred, true : Spans
+        Of the same windows, disjoint within each (`span_metrics` checks that).
+    iou : float
+        Least intersection over union of a pair, in (0, 1].
+
+    Examples
+    --------
+    >>> partners(Spans.of([[(0, 2), (3, 6)]]), Spans.of([[(2, 6)]]), 0.5)
+    array([-1,  0])
+    """
     if not 0 < iou <= 1:
         raise InputError("iou", got=str(iou), expected="a threshold in (0, 1]")
     partner = np.empty(len(pred), np.int64)

@@ -150,7 +150,7 @@ class SpanDetector(BaseEstimator):
             self.ensemble_ = fitting.members(fitting.cross_fit(self.inner_folds))
         self.l_max_, self.reader_ = fitting.l_max, fitting.reader
         self.history_, self.held_out_ = fitting.history, fitting.held_out
-        self.inner_ = None
+        self.inner_: tuple[SoftLabels, Spans] | None = None
         if fitting.inner is not None:
             prob, found, windows = fitting.inner
             ids, held_out = fitting.data.windows.ids[windows], np.ones(len(windows), bool)

@@ -74,7 +74,8 @@ def train(
     if fitted:
         pipeline.write_held_out(run, fitted.soft, fitted.spans, "outer folds")
     elif final.inner_ and not final.settings.slide:
-        pipeline.write_held_out(run, *final.inner_, "inner folds")
+        soft, spans = final.inner_
+        pipeline.write_held_out(run, soft, spans, "inner folds")
     recorded = tables.of(recorder.rows)
     tables.write(recorded, run)
     curves.draw(recorded, detector.settings.metric, run / "curves.png")

@@ -29,6 +29,7 @@ FLOORS = {
     "proxytools.label": 4,
     "proxytools.plots": 5,
     "proxytools.pipeline": 6,
+    "proxytools.report": 6.5,
     "deep": 7,
     "cli": 8,
 }

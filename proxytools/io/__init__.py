@@ -1,25 +1,37 @@
-"""Files to data sets and back; everything is validated here, once, at the door.
+"""Files and frames to data sets and back; everything is validated here, once, at the door.
 
-`read` recognises a file's format by its columns, `write` keeps all of a data set, and `stream`
-reads long bars of any number in bounded memory. Bad input raises `proxytools.errors.InputError`.
+`read` recognises a file's format by its columns, `from_frame` does the same for a frame, `write`
+keeps all of a data set, and `stream` reads long bars of any number in bounded memory. Bad input
+raises `proxytools.errors.InputError`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from proxytools.errors import InputError
 from proxytools.io.bars import Piece, stream
 from proxytools.io.clock import Duration
 from proxytools.io.cut import read_bars
 from proxytools.io.join import with_unlabelled
-from proxytools.io.table import open_table, sha256
+from proxytools.io.table import Table, open_frame, open_table, sha256
 from proxytools.io.windows import END, START, read_windows
 from proxytools.io.write import write
 from proxytools.types import OHLC, SpanDataset
 
-__all__ = ["Duration", "Piece", "read", "read_bars", "sha256", "stream", "with_unlabelled", "write"]
+__all__ = [
+    "Duration",
+    "Piece",
+    "from_frame",
+    "read",
+    "read_bars",
+    "sha256",
+    "stream",
+    "with_unlabelled",
+    "write",
+]
 
 Path = str | os.PathLike[str]
 
@@ -105,22 +117,90 @@ def read(
            [1, 1],
            [0, 0]], dtype=uint8)
     """
-    table = open_table(path)
+    return _read(
+        open_table(path),
+        {"spans": spans, "labelled": labelled},
+        {"bars": bars, "stride": stride, "gap": gap},
+        zone=zone,
+        bar_interval=bar_interval,
+        classes=classes,
+    )
+
+
+def from_frame(
+    frame: Any,
+    *,
+    spans: Any = None,
+    labelled: Any = None,
+    bars: int = 105,
+    stride: int | None = None,
+    zone: str | None = None,
+    gap: Duration | None = None,
+    bar_interval: Duration | None = None,
+    classes: Sequence[str] | None = None,
+    name: str = "frame",
+) -> SpanDataset:
+    """Read windows or long bars from a frame of pandas, polars or pyarrow, as `read` from a file.
+
+    Any object with ``__arrow_c_stream__`` will do. The index of a pandas frame is a column if it
+    has a name.
+
+    Parameters
+    ----------
+    frame : frame
+        The columns that `read` describes.
+    spans, labelled : frame or path, optional
+        Marks of long bars, and what was looked at.
+    bars, stride, zone, gap, bar_interval, classes
+        As in `read`.
+    name : str
+        What errors call the frame; the series, where long bars name none.
+
+    Raises
+    ------
+    InputError
+        As in `read`; the frame holds something else than it should.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> bars = pd.DataFrame({"t": range(4), "open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5})
+    >>> data = from_frame(bars, spans=pd.DataFrame({"start": [1], "end": [3]}), bars=2, name="ES")
+    >>> data.windows.ids.tolist(), data.mask.tolist()
+    (['ES:0', 'ES:2'], [[0, 1], [1, 0]])
+    """
+    return _read(
+        open_frame(frame, name),
+        {"spans": _opened(spans, "spans"), "labelled": _opened(labelled, "labelled")},
+        {"bars": bars, "stride": stride, "gap": gap},
+        zone=zone,
+        bar_interval=bar_interval,
+        classes=classes,
+    )
+
+
+def _opened(marks: Any, name: str) -> Any:
+    is_path = marks is None or isinstance(marks, str | os.PathLike)
+    return marks if is_path else open_frame(marks, name)
+
+
+def _read(
+    table: Table,
+    marks: dict[str, Any],
+    cutting: dict[str, Any],
+    *,
+    zone: str | None,
+    bar_interval: Duration | None,
+    classes: Sequence[str] | None,
+) -> SpanDataset:
     columns = {name.lower() for name in table.names}
     if len(columns.intersection(OHLC)) > len(columns & {"window_id", "features", START, END}):
-        return read_bars(
-            path,
-            spans=spans,
-            labelled=labelled,
-            bars=bars,
-            stride=stride,
-            zone=zone,
-            gap=gap,
-            classes=classes,
-        )
-    for name, given in (("spans", spans), ("labelled", labelled)):
+        return read_bars(table, zone=zone, classes=classes, **marks, **cutting)
+    for name, given in marks.items():
         if given is not None:
             raise InputError(
-                str(path), got=f"windows and a file of {name}", expected=f"long bars for {name}"
+                str(table.path),
+                got=f"windows and a file of {name}",
+                expected=f"long bars for {name}",
             )
     return read_windows(table, zone=zone, bar_interval=bar_interval, classes=classes)

@@ -50,7 +50,7 @@ class Piece:
 
 
 def stream(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Table,
     *,
     chunk: int = 262_144,
     zone: str | None = None,
@@ -113,7 +113,7 @@ class _Source:
     zone: str | None
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], zone: str | None) -> _Source:
+    def open(cls, path: str | os.PathLike[str] | Table, zone: str | None) -> _Source:
         table = open_table(path)
         series = next((name for name in SERIES if name in table.names), None)
         time = "t" if "t" in table.names and "timestamp" not in table.names else "timestamp"

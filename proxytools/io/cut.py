@@ -12,14 +12,15 @@ from proxytools.errors import InputError
 from proxytools.io import check, clock
 from proxytools.io.bars import stream
 from proxytools.io.marks import Marks, Series, read_marks
+from proxytools.io.table import Table, open_table
 from proxytools.types import Bool, Int, SpanDataset, Spans, Windows
 
 
 def read_bars(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Table,
     *,
-    spans: str | os.PathLike[str] | None = None,
-    labelled: str | os.PathLike[str] | None = None,
+    spans: str | os.PathLike[str] | Table | None = None,
+    labelled: str | os.PathLike[str] | Table | None = None,
     bars: int = 105,
     stride: int | None = None,
     zone: str | None = None,
@@ -27,11 +28,12 @@ def read_bars(
     classes: Sequence[str] | None = None,
 ) -> SpanDataset:
     """Read long bars and cut each gap-free run into windows; see `proxytools.io.read`."""
+    table = open_table(path)
     stride = bars if stride is None else stride
     for name, value in (("bars", bars), ("stride", stride)):
         if value < 1:
             raise InputError(name, got=f"{value}", expected="at least 1 bar")
-    pieces = list(stream(path, zone=zone, gap=gap))
+    pieces = list(stream(table, zone=zone, gap=gap))
     edges = np.cumsum([0, *map(len, pieces)])  # (P+1,)
     ohlc = np.concatenate([piece.ohlc for piece in pieces])  # (M, 4)
     times = [piece.time for piece in pieces if piece.time is not None]
@@ -49,7 +51,7 @@ def read_bars(
     )
     if not len(first):
         raise InputError(
-            str(path),
+            str(table.path),
             got=f"no run of {bars} bars without a gap",
             expected="at least one",
             fix="Ask for fewer bars a window, or for a longer gap",

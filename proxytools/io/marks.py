@@ -60,7 +60,7 @@ class Marks:
 
 
 def read_marks(
-    path: str | os.PathLike[str], series: Series, zone: str | None, *, disjoint: bool
+    path: str | os.PathLike[str] | Table, series: Series, zone: str | None, *, disjoint: bool
 ) -> Marks:
     """Read ``start`` and ``end`` (half-open), optionally ``series_id`` and ``label``.
 

@@ -1,4 +1,4 @@
-"""Open a parquet or CSV file as named columns, with one clear error where that fails."""
+"""Open a parquet or CSV file, or a frame, as named columns, with one clear error otherwise."""
 
 from __future__ import annotations
 
@@ -36,12 +36,15 @@ class Table:
         CSV columns are read as text and converted here, so that an error can name its line.
     metadata : dict
         Key-value metadata of a parquet file.
+    held : pyarrow.Table, optional
+        The columns themselves, where they come from a frame in memory.
     """
 
     path: Path
     names: tuple[str, ...]
     is_csv: bool
     metadata: dict[bytes, bytes] = field(default_factory=dict)
+    held: Any = None
 
     def at(self, row: int, column: str = "") -> str:
         """Name a place: a line as an editor counts (CSV), a row as pandas counts (parquet)."""
@@ -54,6 +57,9 @@ class Table:
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Read the columns from the first row to the last, in bounded memory."""
+        if self.held is not None:
+            yield from self.held.select(list(columns)).to_batches(BATCH_ROWS)
+            return
         with _readable(self.path):
             if not self.is_csv:
                 with pq.ParquetFile(self.path, pre_buffer=False) as file:
@@ -84,14 +90,46 @@ class Table:
         return InputError(str(self.path), got="no rows", expected="at least one row")
 
 
-def open_table(path: str | os.PathLike[str]) -> Table:
+def open_frame(frame: Any, name: str) -> Table:
+    """Open a frame of any library that speaks Arrow; its text columns become plain strings.
+
+    Raises
+    ------
+    InputError
+        Where it is no such frame, or holds what Arrow has no type for.
+    """
+    if not hasattr(frame, "__arrow_c_stream__"):
+        raise InputError(
+            name,
+            got=f"a {type(frame).__name__}",
+            expected="a frame of pandas, polars or pyarrow (anything with __arrow_c_stream__)",
+        )
+    try:
+        held = pa.table(frame)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise InputError(
+            name,
+            got=f"a column that Arrow cannot hold ({str(error).splitlines()[0].rstrip('.')})",
+            expected="columns of numbers, texts, times, and lists of them",
+        ) from error
+    columns = [_plain(column) for column in held.columns]
+    held = pa.table(columns, held.schema.names).replace_schema_metadata(held.schema.metadata)
+    metadata = dict(held.schema.metadata or {})
+    return Table(Path(name), _distinct(held.schema.names, name), False, metadata, held)
+
+
+def open_table(path: str | os.PathLike[str] | Table) -> Table:
     """Open a file and look at its columns; parquet is known by its first bytes.
+
+    What is open already is returned as it is.
 
     Raises
     ------
     InputError
         Where there is no such file, or it is a directory, empty, truncated or of another format.
     """
+    if isinstance(path, Table):
+        return path
     path = Path(path)
     if path.is_dir():
         raise InputError(str(path), got="a directory", expected="a parquet or CSV file")
@@ -118,12 +156,7 @@ def open_table(path: str | os.PathLike[str]) -> Table:
             with pa.csv.open_csv(path) as reader:
                 schema = reader.schema
     is_csv = magic != b"PAR1"
-    names = tuple(name.removeprefix("\ufeff") for name in schema.names)
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(
-                str(path), got=f"{names.count(name)} columns {name}", expected="one of each name"
-            )
+    names = _distinct([name.removeprefix("\ufeff") for name in schema.names], str(path))
     return Table(path, names, is_csv, dict(schema.metadata or {}))
 
 
@@ -166,6 +199,35 @@ def _readable(path: Path) -> Iterator[None]:
             got=f"an unreadable file ({str(error).splitlines()[0].rstrip('.')})",
             expected="a complete parquet or CSV file",
         ) from error
+
+
+def _distinct(names: Sequence[str], where: str) -> tuple[str, ...]:
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(
+                where, got=f"{names.count(name)} columns {name}", expected="one of each name"
+            )
+    return tuple(names)
+
+
+def _plain(column: Any) -> Any:
+    """Return the column without text views, which not all of pyarrow knows and polars hands out."""
+    kind = column.type
+    if pa.types.is_dictionary(kind) and pa.types.is_string_view(kind.value_type):
+        chunks = [
+            pa.DictionaryArray.from_arrays(chunk.indices, chunk.dictionary.cast(pa.large_string()))
+            for chunk in column.chunks
+        ]
+        return pa.chunked_array(chunks, pa.dictionary(kind.index_type, pa.large_string()))
+    return column.cast(_without_views(kind))
+
+
+def _without_views(kind: Any) -> Any:
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.large_list(_without_views(kind.value_type))
+    return kind
 
 
 def _near_file(path: Path) -> str:

@@ -13,6 +13,7 @@ import click
 from cli import show
 
 if TYPE_CHECKING:
+    from proxytools.exchange import Marks
     from proxytools.rundir import RunDir
     from proxytools.types import SpanDataset
 
@@ -38,6 +39,14 @@ def read_all(given: dict[str, Any]) -> SpanDataset:
     names = ("zone", "gap", "bar_interval")
     bars = {"bars": data.n_bars, **{name: given[name] for name in names}}
     return io.with_unlabelled(data, io.read(given["unlabelled"], **bars))
+
+
+def suggested(given: dict[str, Any]) -> tuple[Marks | None, str]:
+    """Return the spans of ``--suggestions`` by window, and the name of their source."""
+    from proxytools import exchange
+
+    path = given["suggestions"]
+    return (None, "") if path is None else (exchange.read_suggestions(path), path.stem)
 
 
 def limit_threads(threads: int) -> None:

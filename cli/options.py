@@ -100,16 +100,22 @@ bars_format = options(
     click.option("--zone", help="Time zone of naive timestamps, as Europe/Berlin."),
     click.option("--gap", help="Longest time between bars of one run.  [1.5 median intervals]"),
 )
-data = options(
-    click.option(
-        "--data",
-        type=PATH,
-        help="Windows parquet, or long bars (parquet, CSV).  [default: embedded planted windows]",
-    ),
+cutting = options(
     click.option("--spans", type=PATH, help="CSV of marks for long bars: series_id, start, end."),
     click.option("--labelled", type=PATH, help="CSV of what was looked at in long bars."),
     click.option("--bars", default=105, type=click.IntRange(1), help="Window length to cut."),
     click.option("--stride", type=click.IntRange(1), help="Bars between windows.  [--bars]"),
     click.option("--bar-interval", help="Bar length where windows have one timestamp, as 1min."),
     bars_format,
+)
+data = options(
+    click.option(
+        "--data",
+        type=PATH,
+        help="Windows parquet, or long bars (parquet, CSV).  [default: embedded planted windows]",
+    ),
+    cutting,
+)
+suggestions = click.option(
+    "--suggestions", type=PATH, help="What a model found: a run, or a CSV of spans by window."
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli import apply, correlate, fit, group, planted
+from cli import apply, convert, correlate, fit, group, planted
 
 
 @click.group(cls=group.Commands, context_settings=group.SETTINGS)
@@ -29,6 +29,7 @@ for _command in (
     apply.label,
     apply.evaluate,
     planted.synth,
+    convert.convert,
 ):
     cli.add_command(_command)
 

@@ -20,6 +20,7 @@ FLOORS = {
     "proxytools.splits": 2,
     "proxytools.decode": 2,
     "proxytools.rundir": 2,
+    "proxytools.exchange": 2.5,
     "proxytools.resuming": 2.5,
     "proxytools.features": 2,
     "proxytools.metrics": 2,

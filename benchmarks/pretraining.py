@@ -95,8 +95,8 @@ def main() -> None:
     if given.out.exists() and not given.again:
         rows = json.loads(given.out.read_text())["rows"]
     known = {(row["pretrain"], row["seed"]) for row in rows}
-    for seed in SEEDS:
-        for kind in KINDS:
+    for kind in KINDS:
+        for seed in SEEDS:
             if (kind, seed) in known:
                 continue
             row = measure(kind, seed, given.threads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli import apply, convert, correlate, fit, group, planted
+from cli import apply, audit, convert, correlate, fit, group, planted, report
 
 
 @click.group(cls=group.Commands, context_settings=group.SETTINGS)
@@ -17,6 +17,7 @@ def cli() -> None:
     proxytools correlate --data windows.parquet        is there signal at all?
     proxytools fit --model lightgbm --data windows.parquet --out runs/a
     proxytools label runs/a --bars bars.parquet --out soft.parquet
+    proxytools report runs/a --out report.html
 
     Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 a gate not met.
     """
@@ -28,6 +29,8 @@ for _command in (
     fit.fit,
     apply.label,
     apply.evaluate,
+    audit.audit,
+    report.report,
     planted.synth,
     convert.convert,
 ):

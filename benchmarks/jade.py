@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ from deep.presets import Settings, preset
 from deep.reading import BarReader, MatchReader, Reader
 from deep.soft import prior_of
 from deep.train import train
-from deep.training import Training
+from deep.training import Epoch, Training
 from proxytools import features, synthetic
 from proxytools.metrics.bar import bar_metrics
 from proxytools.metrics.span import span_metrics
+from proxytools.types import FeatureSet, Int, SpanDataset
 
 N_TRAIN, N_HELD, N_TEST = 168, 42, 500
 JADE = preset("jade")
@@ -49,15 +50,33 @@ CHANGES: dict[str, Settings] = {
 }
 
 
-def measure(settings: Settings, seed: int, epochs: int) -> dict[str, Any]:
-    """Train once, and measure the first pass, the last and the one that was chosen."""
-    data = synthetic.planted(N_TRAIN + N_HELD + N_TEST, preset="medium", seed=seed).data
-    own = features.compute(data.windows.ohlc, settings.features)
-    values, mask = torch.from_numpy(own.values), data.mask.astype(np.float32)
-    device, learnt = resolve("cpu"), np.arange(N_TRAIN)
-    held = np.arange(N_TRAIN, N_TRAIN + N_HELD)
-    tested = np.arange(N_TRAIN + N_HELD, len(data))
-    l_max = int(data.spans.take(learnt).length.max())
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A training that is over, and how spans are read off what it gave.
+
+    ``last`` and ``best`` hold the weights after the last pass and after the one that was chosen.
+    """
+
+    history: list[Epoch]
+    last: Ensemble
+    best: Ensemble
+    reader: Reader
+
+
+def trained(
+    settings: Settings,
+    own: FeatureSet,
+    data: SpanDataset,
+    learnt: Int,
+    held: Int,
+    *,
+    seed: int,
+    epochs: int,
+) -> Trained:
+    """Train once, on windows ``learnt``; windows ``held`` choose the pass and the reader."""
+    values, mask = torch.from_numpy(own.values), data.mask.astype(np.float32)  # (N, T, F), (N, T)
+    device, marks = resolve("cpu"), data.spans.take(learnt)
+    l_max = int(marks.length.max())
     objective = Objective.of(settings, [data.spans], mask, none=2, device=device)
     settings = replace(settings, epochs=epochs, patience=epochs)
     with seeded((seed,), device):
@@ -65,25 +84,35 @@ def measure(settings: Settings, seed: int, epochs: int) -> dict[str, Any]:
         model = SpanModel(values.shape[2], settings, *start)
         model.signs.copy_(torch.from_numpy(signs_of(own.names, settings.directions)))
         if model.number is not None:
-            model.number.copy_(log_weights(data.spans.take(learnt)))
+            model.number.copy_(log_weights(marks))
         if settings.standardise:
-            model.standardise(values[:N_TRAIN])
+            model.standardise(values[learnt])
         training = Training(model, settings)
         places = (torch.from_numpy(x) for x in (learnt, held))
         train(training, objective, values, next(places), held=next(places))
     reader: Reader = BarReader(settings.positive_weight)
     if settings.head == "segmental":
         reader = MatchReader(l_max + l_max // 2)
-    last, best = Ensemble([training.averaged]), Ensemble([training.best])
+    best = Ensemble([training.best])
     reader = reader.chosen_on(reader.evidence(best, values[held]), data.spans.take(held))
-    first = training.history[0].losses
-    prob = reader.prob(last, values[held])
-    test_prob = reader.prob(best, values[tested])
-    found = reader.spans(reader.evidence(best, values[tested]))
+    return Trained(training.history, Ensemble([training.averaged]), best, reader)
+
+
+def measure(settings: Settings, seed: int, epochs: int) -> dict[str, Any]:
+    """Train once, and measure the first pass, the last and the one that was chosen."""
+    data = synthetic.planted(N_TRAIN + N_HELD + N_TEST, preset="medium", seed=seed).data
+    own = features.compute(data.windows.ohlc, settings.features)
+    learnt, held, tested = np.split(np.arange(len(data)), [N_TRAIN, N_TRAIN + N_HELD])
+    done = trained(settings, own, data, learnt, held, seed=seed, epochs=epochs)
+    values, mask = torch.from_numpy(own.values), data.mask
+    first = done.history[0].losses
+    prob = done.reader.prob(done.last, values[held])
+    test_prob = done.reader.prob(done.best, values[tested])
+    found = done.reader.spans(done.reader.evidence(done.best, values[tested]))
     return {
         "epoch_1": first,
         "countdown_share": first.get("countdown", 0.0) / sum(first.values()),
-        "epoch_100": training.history[-1].losses,
+        "epoch_100": done.history[-1].losses,
         "bar_f1_at_half": bar_f1(prob, mask[held]),
         "separation": separation(prob, mask[held]),
         "test_r": bar_metrics(test_prob, mask[tested])["pearson_r"],

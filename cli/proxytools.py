@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli import apply, audit, convert, correlate, fit, group, planted, report
+from cli import apply, audit, convert, correlate, fit, group, mark, planted, report
 
 
 @click.group(cls=group.Commands, context_settings=group.SETTINGS)
@@ -33,6 +33,7 @@ for _command in (
     report.report,
     planted.synth,
     convert.convert,
+    mark.mark,
 ):
     cli.add_command(_command)
 

@@ -10,6 +10,8 @@ import click
 
 Item = TypeVar("Item")
 
+LEFT = ("model", "metric", "window_id", "kind")  # columns of text
+
 
 def as_json(content: Any) -> None:
     """Print strict JSON."""
@@ -61,7 +63,7 @@ def table(rows: Sequence[dict[str, Any]], title: str) -> None:
 
     shown = Table(box=None, pad_edge=False)
     for name in rows[0]:
-        shown.add_column(name, justify="left" if name in ("model", "metric") else "right")
+        shown.add_column(name, justify="left" if name in LEFT else "right")
     for row in rows:
         shown.add_row(*map(_cell, row.values()))
     console = Console()

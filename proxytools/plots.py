@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from proxytools.evaluate import CrossFit
 from proxytools.leaderboard import Row
-from proxytools.types import Float, Spans
+from proxytools.types import Float, Int, Spans
 
 INSIDE, OUTSIDE, MARK, PROB = "#c4571a", "#8a939c", "#f2c14e", "#1f5fa8"
 
@@ -61,16 +61,22 @@ def validation(fitted: CrossFit, path: Path) -> None:
 
 def gallery(fitted: CrossFit, path: Path, *, n_windows: int = 6, seed: int = 0) -> None:
     """Windows drawn at random: candles, marked spans, held-out probability and detections."""
+    n_windows = min(n_windows, len(fitted.data))
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.choice(len(fitted.data), n_windows, replace=False))
+    windows(fitted, chosen, path, titles=[str(name) for name in fitted.data.windows.ids[chosen]])
+
+
+def windows(fitted: CrossFit, chosen: Int, path: Path, *, titles: Sequence[str]) -> None:
+    """Draw the chosen windows, each under its title."""
     data = fitted.data
-    n_windows = min(n_windows, len(data))
-    chosen = np.sort(np.random.default_rng(seed).choice(len(data), n_windows, replace=False))
     figure, axes = _figure(
-        12, 2.6 * n_windows, 2 * n_windows, 1, sharex=True, height_ratios=[3, 1] * n_windows
+        12, 2.6 * len(chosen), 2 * len(chosen), 1, sharex=True, height_ratios=[3, 1] * len(chosen)
     )
     for row, window in enumerate(chosen):
         price, below = axes[2 * row, 0], axes[2 * row + 1, 0]
         candles(price, data.windows.ohlc[window])
-        price.set_title(str(data.windows.ids[window]), loc="left", fontsize=9)
+        price.set_title(titles[row], loc="left", fontsize=9, parse_math=False)
         price.tick_params(labelbottom=False)
         for axis in (price, below):
             shade(axis, data.spans.take([window]))

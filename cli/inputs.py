@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
 def read(given: dict[str, Any], classes: tuple[str, ...] | None = None) -> SpanDataset:
     """Read the data set a command was given, or say that it takes the embedded one."""
-    from proxytools import io, pipeline
+    from proxytools import io
 
     if given["data"] is None:
+        from proxytools import pipeline
+
         show.note(f"No --data: using the embedded default ({pipeline.DEFAULT_DATA}).")
         return pipeline.default_data()
     names = ("spans", "labelled", "bars", "stride", "zone", "gap", "bar_interval")

@@ -97,9 +97,14 @@ class Journal:
 
     def _write(self, line: dict[str, Any]) -> None:
         content = json.dumps(line, allow_nan=False).encode() + b"\n"
-        while content:  # a full disk raises here, and the change is not confirmed
-            content = content[os.write(self._handle, content) :]
-        os.fsync(self._handle)
+        before = os.fstat(self._handle).st_size
+        try:
+            while content:
+                content = content[os.write(self._handle, content) :]
+            os.fsync(self._handle)
+        except OSError:  # a full disk: leave no half of a line for the next one to run into
+            os.ftruncate(self._handle, before)
+            raise
 
     def _hold(self) -> None:
         try:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from deep.device import limited, resolve, seeded
 from deep.fitting import signs_of
 from deep.lengths import LengthPrior
-from deep.matches import THRESHOLDS, choose_threshold, match_probability, spans_above
+from deep.matches import choose_threshold, match_probability, spans_above
 from deep.model import Ensemble, SpanModel
 from deep.number import log_weights
 from deep.presets import PRESETS, Settings, on_features, preset
@@ -236,20 +236,33 @@ def test_spans_above_are_the_best_set(seed, n_bars, threshold):
     assert np.all(spans.score > threshold)
 
 
-def test_the_threshold_separates_what_matches_from_what_does_not():
-    match = np.zeros((2, 10, 4))
-    match[0, 2, 3], match[1, 5, 3] = 0.6, 0.4  # the second is a false alarm
-    threshold = choose_threshold(match, Spans.of([[(2, 6)], []]))
-    assert 0.4 <= threshold < 0.6
+def calibrated(seed):
+    """Two hundred windows, each with one candidate that is right as often as it says."""
+    rng = np.random.default_rng(seed)
+    match = np.zeros((200, 10, 4))
+    match[:, 2, 3] = prob = rng.random(200)
+    marks = [[(2, 6)] if right else [] for right in rng.random(200) < prob]
+    return match, prob, Spans.of(marks)
 
 
-def test_the_threshold_lies_amid_equals():
-    rng = np.random.default_rng(0)
+@settings(deadline=None, max_examples=20)
+@given(seeds)
+def test_the_threshold_is_half_of_the_f1_that_can_be_expected(seed):
+    match, prob, marks = calibrated(seed)
+    f1 = max(2 * prob[prob > x].sum() / ((prob > x).sum() + len(marks)) for x in prob)
+    assert choose_threshold(match, marks) == pytest.approx(f1 / 2, abs=0.05)
+
+
+def test_the_threshold_does_not_hang_on_which_marks_were_hit():
+    match, _, marks = calibrated(0)
+    others = Spans.of([[(8, 9)]] * len(marks) + [[]] * (200 - len(marks)))
+    assert choose_threshold(match, marks) == choose_threshold(match, others)
+
+
+def test_whatever_is_sure_is_returned():
     match = np.zeros((60, 10, 4))
-    match[:, 2, 3] = rng.uniform(0.5, 0.9, 60)  # all right, whatever is below 0.5
-    threshold = choose_threshold(match, Spans.of([[(2, 6)]] * 60))
-    assert threshold == pytest.approx(np.mean(THRESHOLDS[THRESHOLDS < 0.5]), abs=0.05)
-    assert threshold == choose_threshold(match, Spans.of([[(2, 6)]] * 60))
+    match[:, 2, 3], match[:, 7, 1] = 0.98, 0.02
+    assert 0.02 < choose_threshold(match, Spans.of([[(2, 6)]] * 60)) < 0.98
 
 
 def test_iou_of_the_twin():

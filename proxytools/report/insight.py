@@ -101,8 +101,8 @@ def _dependence(own: Scored, found: Dependence) -> Chart:
     ]
     at = found.grid[int(mean.argmax())]
     summary = (
-        f"{found.meaning}. The mean probability is {mean.min():.3f} to {mean.max():.3f}, highest "
-        f"at {at:.3g}. Shaded: from the lowest to the highest of the folds."
+        f"{found.meaning[:1].upper()}{found.meaning[1:]}. The mean probability is {mean.min():.3f} "
+        f"to {mean.max():.3f}, highest at {at:.3g}. Shaded: from the lowest to the highest fold."
     )
     drawn = figure(
         traces,
@@ -112,7 +112,9 @@ def _dependence(own: Scored, found: Dependence) -> Chart:
         showlegend=False,
     )
     name = f"dependence-{own.place}-{found.feature}"
-    return Chart(name, f"{own.label}: {found.feature}", summary, drawn, 280, half=True)
+    return Chart(
+        name, f"{own.label}: partial dependence on {found.feature}", summary, drawn, 280, half=True
+    )
 
 
 def learning(curves: Sequence[tuple[Scored, list[Point]]]) -> Section | None:

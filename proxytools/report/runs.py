@@ -100,9 +100,10 @@ def _read(path: Path) -> Run:
 def _named(runs: list[Run]) -> list[Run]:
     """Give runs of one model their folders' names as well, and numbers if that is not enough."""
     models = Counter(run.label for run in runs)
+    folders = [run.path.resolve().name for run in runs]
     names = [
-        run.label if models[run.label] == 1 else f"{run.label} ({run.path.resolve().name})"
-        for run in runs
+        run.label if folder == run.label or models[run.label] == 1 else f"{run.label} ({folder})"
+        for run, folder in zip(runs, folders, strict=True)
     ]
     again = Counter(names)
     return [

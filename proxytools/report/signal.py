@@ -29,13 +29,12 @@ from proxytools.report.runs import Run
 from proxytools.report.scored import Scored
 
 REFERENCES = tuple(proxy.name for proxy in leaderboard.references())
-MEASURED = "this report"
 SAME = 1e-6  # between two correlations of the same probabilities, read from a file
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the leaderboard, where it was measured, and on what."""
+    """A row of the leaderboard, where it stands if it was not measured here, and on what."""
 
     row: Row
     source: str
@@ -62,7 +61,7 @@ def lines(runs: Sequence[Run], scored: Sequence[Scored]) -> list[Line]:
                 found[again[0]] = replace(line, row=replace(line.row, p_value=row.p_value))
                 continue
             name = f"{row.model} ({run.path.resolve().name})" if again else row.model
-            found.append(Line(replace(row, model=name), str(run.path), "outer folds", INK))
+            found.append(Line(replace(row, model=name), f"as in {run.label}", "outer folds", INK))
     return sorted(found, key=lambda line: -line.row.pearson_r)
 
 
@@ -78,8 +77,8 @@ def _measured(scored: Sequence[Scored]) -> list[Line]:
     fitted = [evaluate.cross_fit(p, data, features=features, **options) for p in references]
     prior = next(f for f in fitted if f.soft.source == "position-prior")
     row_of = partial(leaderboard.row, prior=prior, seed=options["seed"])
-    rows = [Line(row_of(own.fitted), MEASURED, own.folds, own.color) for own in scored]
-    return rows + [Line(row_of(f), MEASURED, "outer folds", QUIET) for f in fitted]
+    rows = [Line(row_of(own.fitted), "", own.folds, own.color) for own in scored]
+    return rows + [Line(row_of(f), "", "outer folds", QUIET) for f in fitted]
 
 
 def gate_of(runs: Sequence[Run]) -> float:
@@ -165,41 +164,26 @@ def _dots(group: Sequence[Line], color: str) -> Any:
 
 
 def _table(found: Sequence[Line], gate: float) -> Table:
-    columns = [
-        "model",
-        "r",
-        "95 % interval",
-        "gain over position prior",
-        "p",
-        "span F1 at IoU 0.5",
-        "average precision",
-        "separation",
-        "gate",
-        "held out in",
-        "measured by",
-    ]
     rows = []
     for line in found:
         row = line.row
         passes = "reference" if line.reference else "passed" if row.passes(gate) else "not passed"
-        gain = f"{row.gain:+.3f} ({row.gain_low:+.3f} to {row.gain_high:+.3f})"
         rows.append(
             [
                 row.model,
                 number(row.pearson_r),
                 interval(row.ci_low, row.ci_high),
-                gain,
+                f"{row.gain:+.3f} ({row.gain_low:+.3f} to {row.gain_high:+.3f})",
                 number(row.p_value),
+                passes,
                 number(row.span_f1_50),
                 number(row.average_precision),
-                number(row.separation),
-                passes,
-                line.folds,
-                line.source,
+                f"{line.folds}, {line.source}" if line.source else line.folds,
             ]
         )
-    return Table(
-        f"Leaderboard. The gate asks for an interval above {gate:g} and a gain above 0.",
-        columns,
-        rows,
+    columns = ["model", "r", "95 % interval", "gain over position prior", "p", "gate", "span F1"]
+    caption = (
+        f"Leaderboard. The gate asks for an interval above {gate:g} and a gain above 0; span F1 is "
+        "at IoU 0.5."
     )
+    return Table(caption, [*columns, "average precision", "held out in"], rows)

@@ -92,8 +92,8 @@ def _sentences(own: Scored) -> list[tuple[str, str]]:
     if hit:
         start, stop = found["start_error_abs"], found["stop_error_abs"]
         text = (
-            f"Where it finds one, start and stop are off by {start:.1f} and {stop:.1f} bars in the "
-            "mean."
+            f"Where it finds one, start and stop are off by {start:.1f} and {stop:.1f} bars on "
+            "average."
         )
         items.append(("note", text))
     error = metrics["calibration_error"]

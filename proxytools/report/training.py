@@ -220,7 +220,7 @@ def _shares(name: str, label: str, what: str, mean: pd.DataFrame) -> Chart:
     )
     table = Table(f"Shares of the {what}", ["pass", *tasks], rows)
     title = f"{label}: who takes the {what}"
-    return Chart(f"{name}-{what}", title, summary, drawn, table=table, half=True)
+    return Chart(f"{name}-share-{what}", title, summary, drawn, table=table, half=True)
 
 
 def _line(x: Any, y: Any, name: str, color: str, dash: str) -> Any:

@@ -130,7 +130,8 @@ def _bar_curve(scored: Sequence[Scored]) -> Chart:
             ("recall", curve.recall, "dash"),
             ("F1", curve.bar_f1, "solid"),
         ):
-            line = _line(values, f"{own.label}: {name}", own.color, dash)
+            line = _line(values, own.label, own.color, dash)
+            line.update(hovertemplate=f"{name} %{{y:.3f}}")
             line.update(showlegend=name == "F1")
             traces.append(line)
         best = int(np.nanargmax(np.nan_to_num(curve.bar_f1)))

@@ -178,6 +178,7 @@ if (document.getElementById("windows")) {
       dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
       xaxis: {
         ...lines, range: [-1, all.bars], rangeslider: { visible: false }, anchor: "y3",
+        unifiedhovertitle: { text: "bar %{x}" },
         title: { text: "bar", font: { color: QUIET, size: 12 }, standoff: 4 },
       },
       yaxis: { ...lines, domain: [0.34 + lanes, 1], automargin: true, nticks: 6,

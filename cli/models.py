@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from proxytools.proxies.store import Model
 
 DEEP = "deep"
 FEATURES = "full"
@@ -24,3 +28,20 @@ def make(name: str, *, features: str | None, **settings: Any) -> Any:
     resolve(settings["device"])
     chosen = preset("segmental")
     return SpanDetector(on_features(chosen, features) if features else chosen, **settings)
+
+
+def load(run: Path, *, threads: int = 0) -> Model:
+    """Read the model of a run of `fit`, or the detector of one of `deep train`, which loads torch.
+
+    Raises
+    ------
+    InputError
+        It is no run, or its files are damaged.
+    """
+    from proxytools import pipeline, rundir
+
+    if (rundir.open_run(run) / "metadata.json").exists():
+        from deep import jobs
+
+        return jobs.load_model(run, threads=threads)
+    return pipeline.load_model(run)

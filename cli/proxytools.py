@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli import apply, audit, convert, correlate, fit, group, mark, planted, report
+from cli import apply, audit, convert, correlate, fit, group, mark, planted, report, suggest
 
 
 @click.group(cls=group.Commands, context_settings=group.SETTINGS)
@@ -30,6 +30,7 @@ for _command in (
     apply.label,
     apply.evaluate,
     audit.audit,
+    suggest.suggest,
     report.report,
     planted.synth,
     convert.convert,

@@ -31,6 +31,7 @@ FLOORS = {
     "proxytools.label": 4,
     "proxytools.plots": 5,
     "proxytools.audit": 5.5,
+    "proxytools.suggest": 5.5,
     "proxytools.pipeline": 6,
     "proxytools.report": 6.5,
     "deep": 7,

@@ -35,7 +35,7 @@ def shapes(ohlc: Float) -> NDArray[np.float32]:
     if n_bars < LEAST_BARS:
         return np.zeros((n_windows, 3 * n_bars), np.float32)
     before = np.concatenate([ohlc[:, :1, 0], ohlc[:, :-1, 3]], axis=1)  # (N, T) previous close
-    moves = (ohlc[:, :, 1:] - before[:, :, None]).reshape(n_windows, -1)  # (N, 3T)
+    moves = (ohlc[:, :, 1:] - before[:, :, None]).reshape(n_windows, 3 * n_bars)
     largest = np.abs(moves).max(axis=1, keepdims=True, initial=0.0)  # (N, 1)
     moves = moves / np.where(largest > 0, largest, 1.0)
     length = np.sqrt((moves**2).sum(axis=1, keepdims=True))

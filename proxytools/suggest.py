@@ -1,0 +1,252 @@
+"""Which windows to mark next: those whose marks are worth most, no two of them alike.
+
+A window's value is how unsure the models are of its bars. The most valuable windows are taken one
+by one, and each puts aside what shares its bars or is a near copy of it. Windows are cut from long
+bars one after the other, without regard to what is in them, so that the place of a span in its
+window tells nothing; only the best are held, so memory does not grow with the number of bars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from scipy.special import entr
+
+from proxytools import exchange, features, io, splits
+from proxytools.errors import InputError
+from proxytools.io.table import open_table
+from proxytools.proxies.store import Model
+from proxytools.splits.similar import ALIKE, shapes
+from proxytools.types import Float, SpanDataset, Spans, Windows
+
+AT_ONCE = 256  # windows scored together
+KEPT = 20  # windows kept for each one that is asked for
+Array = NDArray[np.float64]
+Track = Callable[[Iterable[io.Piece], int | None], Iterable[io.Piece]]
+
+
+@dataclass(frozen=True, eq=False)
+class Suggestions:
+    """Windows to mark, the most valuable first.
+
+    Attributes
+    ----------
+    data : SpanDataset
+        Unlabelled.
+    value : (N,) float64
+        What each is worth, see `value`.
+    spans : Spans
+        What the first model detects in them.
+    """
+
+    data: SpanDataset
+    value: Array
+    spans: Spans
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+def value(prob: Float) -> Array:
+    """(N,) what it is worth to know the marks of a window.
+
+    Parameters
+    ----------
+    prob : (M, N, T) float
+        Probability of lying in a span, by ``M`` models.
+
+    Examples
+    --------
+    >>> value(np.array([[[0.0, 1.0], [0.4, 0.5]]])).round(2)
+    array([0.  , 1.37])
+    """
+    mean = np.asarray(prob, np.float64).mean(axis=0)  # (N, T)
+    return np.asarray((entr(mean) + entr(1 - mean)).sum(axis=1))
+
+
+def suggest(
+    models: Sequence[Model],
+    bars: Path,
+    n: int,
+    *,
+    zone: str | None = None,
+    gap: str | None = None,
+    track: Track = lambda pieces, n_bars: pieces,
+) -> Suggestions:
+    """Choose windows of unlabelled bars to mark next.
+
+    Parameters
+    ----------
+    models : sequence of Model
+        At least one; the first draws the suggested spans. Windows that share bars with those any
+        of them learnt from are left out.
+    bars : Path
+        Long bars, or windows parquet, of which the unlabelled are looked at.
+    n : int
+        Windows wanted; fewer come where there are no more.
+    zone, gap : str, optional
+        As in `proxytools.io.read`.
+    track : callable, optional
+        Wraps the pieces of long bars as they are worked through, to show progress; it is also given
+        the number of bars, where the file tells it.
+
+    Raises
+    ------
+    InputError
+        The models read windows of different lengths, or there is no unlabelled window of theirs.
+    """
+    lengths = sorted({model.n_bars for model in models})
+    if len(lengths) > 1:
+        raise InputError(
+            "models", got=f"windows of {lengths[0]} and {lengths[1]} bars", expected="one length"
+        )
+    best: Windows | None = None
+    worth = np.empty(0)
+    for windows in _pool(bars, lengths[0], zone, gap, track):
+        windows = _unseen(windows, models)
+        if not len(windows):
+            continue
+        worth = np.append(worth, value(_prob(models, windows.ohlc)))
+        best = windows if best is None else _joined(best, windows)
+        order = np.argsort(-worth, kind="stable")[: KEPT * n]
+        best, worth = best.take(order), worth[order]
+    if best is None or not len(best):
+        raise InputError(
+            str(bars),
+            got="no window that is unlabelled and not learnt from",
+            expected=f"{lengths[0]} bars in a row, or more, that nobody marked",
+        )
+    chosen = choose(best, worth, n)
+    return _suggestions(models[0], best.take(chosen), worth[chosen])
+
+
+def choose(windows: Windows, worth: Array, n: int) -> list[int]:
+    """Take the most valuable windows of which no two share bars or are near copies.
+
+    Parameters
+    ----------
+    windows : Windows
+    worth : (N,) float
+    n : int
+        At most so many are chosen.
+
+    Examples
+    --------
+    >>> from proxytools import synthetic
+    >>> windows = synthetic.planted(4, seed=0).data.windows.take([0, 1, 0, 2])
+    >>> choose(windows, np.array([3.0, 1.0, 2.0, 0.0]), 3)
+    [0, 1, 3]
+    """
+    place = replace(windows, time=None)  # at one moment there may be windows of several series
+    vectors = shapes(windows.ohlc)
+    free, chosen = np.ones(len(windows), bool), list[int]()
+    for candidate in np.argsort(-worth, kind="stable").tolist():
+        if len(chosen) == n:
+            break
+        if not free[candidate]:
+            continue
+        chosen.append(candidate)
+        free &= splits.clear_of(place, place.take([candidate]))
+        free &= vectors @ vectors[candidate] < ALIKE
+        free[candidate] = False  # a flat one is like none, not even itself
+    return chosen
+
+
+def write(found: Suggestions, out: Path) -> Path | None:
+    """Write the windows, and beside them the spans to start from.
+
+    The spans are CSV by window (``window_id``, ``start``, ``end``, ``label``, ``score``;
+    half-open), as ``proxytools mark --suggestions`` takes them.
+
+    Returns
+    -------
+    Path or None
+        Where the spans stand; None where there are none.
+    """
+    drawn = spans_beside(out)
+    if len(found.spans):
+        detected = found.spans.count > 0
+        exchange.write(drawn, replace(found.data, spans=found.spans, labelled=detected), "spans")
+    io.write(out, found.data)
+    return drawn if len(found.spans) else None
+
+
+def spans_beside(out: Path) -> Path:
+    """Return the name of the spans that go with a file of windows."""
+    return out.with_name(f"{out.stem}.spans.csv")
+
+
+def _suggestions(model: Model, windows: Windows, worth: Array) -> Suggestions:
+    """Draw what the model detects."""
+    own = features.compute(windows.ohlc, model.proxy.feature_set)
+    nothing, nobody = Spans.of([[]] * len(windows)), np.zeros(len(windows), bool)
+    data = SpanDataset(windows, nothing, nobody, model.classes)
+    return Suggestions(data, worth, model.proxy.detect(own))
+
+
+def _pool(
+    bars: Path, n_bars: int, zone: str | None, gap: str | None, track: Track
+) -> Iterator[Windows]:
+    """Windows nobody marked, some at a time."""
+    if "features" in (table := open_table(bars)).names:
+        data = io.read(bars, zone=zone)
+        if data.n_bars != n_bars:
+            raise InputError(
+                str(bars),
+                got=f"windows of {data.n_bars} bars",
+                expected=f"{n_bars}, as the model learnt from",
+            )
+        unmarked = np.flatnonzero(~data.labelled)
+        for begin in range(0, len(unmarked), AT_ONCE):
+            yield data.windows.take(unmarked[begin : begin + AT_ONCE])
+        return
+    total = None if table.is_csv else pq.read_metadata(bars).num_rows
+    # Pieces end at multiples of the chunk, counted from their run's first bar: so do windows.
+    for piece in track(io.stream(bars, chunk=AT_ONCE * n_bars, zone=zone, gap=gap), total):
+        if len(piece) >= n_bars:
+            yield _cut(piece, n_bars)
+
+
+def _cut(piece: io.Piece, n_bars: int) -> Windows:
+    """Cut a piece into windows, one after the other; a rest is left out."""
+    n = len(piece) // n_bars
+    offset = piece.offset + n_bars * np.arange(n)
+    return Windows(
+        piece.ohlc[: n * n_bars].reshape(n, n_bars, 4),
+        np.array([f"{piece.series}:{first}" for first in offset]),
+        series=np.full(n, piece.series),
+        offset=offset,
+        time=None if piece.time is None else piece.time[: n * n_bars].reshape(n, n_bars),
+    )
+
+
+def _unseen(windows: Windows, models: Sequence[Model]) -> Windows:
+    """Leave out what shares bars with those a model learnt from."""
+    known = np.zeros(len(windows), bool)
+    for model in models:
+        known |= splits.shares_bars(windows.ohlc, model.seen)
+    return windows.take(~known)
+
+
+def _prob(models: Sequence[Model], ohlc: Float) -> NDArray[np.float32]:
+    """(M, N, T) probabilities; features that several models read are computed once."""
+    sets = dict.fromkeys(model.proxy.feature_set for model in models)
+    computed = {name: features.compute(ohlc, name) for name in sets}
+    return np.stack([m.proxy.predict(computed[m.proxy.feature_set]) for m in models])
+
+
+def _joined(a: Windows, b: Windows) -> Windows:
+    """Put windows of one file behind one another."""
+    both: dict[str, Any] = {
+        f.name: None
+        if getattr(a, f.name) is None
+        else np.concatenate([getattr(a, f.name), getattr(b, f.name)])
+        for f in fields(a)
+    }
+    return Windows(**both)

@@ -94,6 +94,7 @@ def folder(tmp_path_factory):
 @few
 @given(data=datasets())
 def test_label_studio_holds_all_of_a_data_set(folder, data):
+    (folder / "tasks.xml").unlink(missing_ok=True)
     exchange.write(folder / "tasks.json", data)
     same(data, exchange.read(folder / "tasks.json"))
 
@@ -475,5 +476,8 @@ def test_convert_refuses_in_a_sentence_and_leaves_nothing(tmp_path, monkeypatch)
     assert "expected Label Studio tasks" in convert(
         "windows.parquet", "x.csv", "--suggestions", "spans.csv", code=2
     )
+    Path("kept.xml").touch()
+    assert "kept.xml: got an existing file" in convert("windows.parquet", "kept.json", code=2)
+    Path("kept.xml").unlink()
     assert "a folder that does not exist" in convert("windows.parquet", "no/x.json", code=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == before

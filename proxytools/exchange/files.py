@@ -144,6 +144,13 @@ def write(
         return [path]
     if kind == "label-studio":
         beside = path.with_suffix(".xml")
+        if beside.exists():
+            raise InputError(
+                str(beside),
+                got="an existing file",
+                expected="none, for the labelling configuration",
+                fix=f"Choose another name than {path.name}",
+            )
         tasks = labelstudio.tasks(data, suggestions, source)
         write_text(beside, labelstudio.configuration(data))
         write_text(path, json.dumps(tasks, allow_nan=False, separators=(",", ":")) + "\n")

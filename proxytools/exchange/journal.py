@@ -92,8 +92,9 @@ class Journal:
         self.changes[window] = None if marks is None else list(marks)
 
     def close(self) -> None:
-        """Let other processes have it."""
-        os.close(self._handle)
+        """Let other processes have it; a change that comes later is refused by the system."""
+        handle, self._handle = self._handle, -1
+        os.close(handle)
 
     def _write(self, line: dict[str, Any]) -> None:
         content = json.dumps(line, allow_nan=False).encode() + b"\n"

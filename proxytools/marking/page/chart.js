@@ -116,7 +116,7 @@ function priceScale(ohlc, height) {
 
 export function price(value, digits) {
   const size = Math.abs(value);
-  if (size >= 1e9 || (size > 0 && digits > 8)) return value.toPrecision(6);
+  if (size >= 1e15 || (size > 0 && digits > 8)) return value.toPrecision(5);
   return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 

@@ -72,10 +72,13 @@ async function barsOf(window) {
 const current = () => state.windows[at];
 const spans = () => current().spans || [];
 
+let wanted = 0; // the window that is shown as soon as its bars are here
+
 async function open(window) {
-  const wanted = clamp(window, 0, state.windows.length - 1);
-  const found = await barsOf(wanted);
-  [at, bars, selected, hover, drag] = [wanted, found, -1, null, null];
+  const own = wanted = clamp(window, 0, state.windows.length - 1);
+  const found = await barsOf(own);
+  if (own !== wanted) return; // somebody was faster
+  [at, bars, selected, hover, drag] = [own, found, -1, null, null];
   if (spans().length) selected = 0;
   history.replaceState(null, "", `#${at + 1}`);
   say("");
@@ -320,7 +323,7 @@ chart.canvas.addEventListener("pointerleave", () => {
 // --- keyboard and buttons ---
 
 const KEYS = {
-  j: () => open(at + 1), k: () => open(at - 1), u: nextUnmarked, n: none, a: accept, c: clear, z: back,
+  j: () => open(wanted + 1), k: () => open(wanted - 1), u: nextUnmarked, n: none, a: accept, c: clear, z: back,
   s: () => { if (spans().length) { selected = (selected + 1) % spans().length; show(); } },
   Enter: add, Delete: () => selected >= 0 && remove(selected),
   ArrowUp: () => turn(-1), ArrowDown: () => turn(1),
@@ -375,7 +378,7 @@ addEventListener("beforeunload", (event) => { if (unsaved.size || sending) event
 
 state = await (await fetch("state")).json();
 label = state.classes[0];
-const wanted = Number(location.hash.slice(1));
-if (wanted) await open(wanted - 1);
+const asked = Number(location.hash.slice(1));
+if (asked) await open(asked - 1);
 else await open(Math.max(0, state.windows.findIndex((window) => !window.spans)));
 document.body.dataset.ready = "yes";

@@ -59,7 +59,7 @@ def convert(source: Path, out: Path, **given: Any) -> None:
         windows = None if named is None else inputs.read({**given, "data": named})
         how = {name: given[name] for name in ("annotator", "time_format")}
         data = exchange.read(source, windows, **how)
-    suggestions, model = inputs.suggested(given)
+    suggestions, model = inputs.suggested(given, data)
     written = exchange.write(out, data, given["to"], suggestions=suggestions, source=model)
     names = " and ".join(map(str, written))
     counts = f"{int(data.labelled.sum())} of {len(data)} windows labelled, {len(data.spans)} spans"

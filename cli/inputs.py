@@ -43,12 +43,12 @@ def read_all(given: dict[str, Any]) -> SpanDataset:
     return io.with_unlabelled(data, io.read(given["unlabelled"], **bars))
 
 
-def suggested(given: dict[str, Any]) -> tuple[Marks | None, str]:
+def suggested(given: dict[str, Any], data: SpanDataset) -> tuple[Marks | None, str]:
     """Return the spans of ``--suggestions`` by window, and the name of their source."""
     from proxytools import exchange
 
     path = given["suggestions"]
-    return (None, "") if path is None else (exchange.read_suggestions(path), path.stem)
+    return (None, "") if path is None else (exchange.read_suggestions(path, data), path.stem)
 
 
 def limit_threads(threads: int) -> None:

@@ -36,7 +36,7 @@ def mark(data: Path, **given: Any) -> None:
     quiet = given["quiet"]
     out = given["out"] or data.with_name(f"{data.stem}-marked.parquet")
     windows = inputs.read({**given, "data": data})
-    suggestions, _ = inputs.suggested(given)
+    suggestions, _ = inputs.suggested(given, windows)
 
     def announce(url: str, session: Any) -> None:
         if session.journal.torn:

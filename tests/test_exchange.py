@@ -384,7 +384,13 @@ def test_a_csv_of_a_run_reads_with_its_scores(folder):
     (folder / "run").mkdir(exist_ok=True)
     (folder / "run/spans.csv").write_text("window_id,start,stop,score\na,1,3,0.5\na,4,5,0.75\n")
     want = {"a": [Mark(1, 3, "expansion", 0.5), Mark(4, 5, "expansion", 0.75)]}
-    assert exchange.read_suggestions(folder / "run") == want
+    assert exchange.read_suggestions(folder / "run", example()) == want
+    (folder / "other.csv").write_text("window_id,start,stop\na,1,3\nelsewhere,0,9\n")
+    assert list(exchange.read_suggestions(folder / "other.csv", example())) == ["a"]
+    for rows, said in (("elsewhere,0,9", "got spans of other windows"), ("a,1,9", "got 9")):
+        (folder / "other.csv").write_text(f"window_id,start,stop\n{rows}\n")
+        with pytest.raises(InputError, match=said):
+            exchange.read_suggestions(folder / "other.csv", example())
     assert list(csv.reader(text.StringIO(spans.by_window(want)))) == [
         ["window_id", "start", "end", "label", "score"],
         ["a", "1", "3", "expansion", "0.5"],

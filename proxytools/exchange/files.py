@@ -69,9 +69,29 @@ def read_marks(
     return {**spans.read_by_window(open_table(path / "spans.csv" if kind == "run" else path))}
 
 
-def read_suggestions(path: Path) -> Marks:
-    """Read what a model found, by window: of a run directory, or of a file as in `read_marks`."""
-    return {name: given for name, given in read_marks(path).items() if given}
+def read_suggestions(path: Path, data: SpanDataset | None = None) -> Marks:
+    """Read what a model found in windows: of a run directory, or of a file as in `read_marks`.
+
+    Where windows are given, what it found in others is left out.
+
+    Raises
+    ------
+    InputError
+        It found something in other windows alone, or spans that do not fit.
+    """
+    found = {name: given for name, given in read_marks(path, data).items() if given}
+    if data is None:
+        return found
+    known = set(data.windows.ids.tolist())
+    own = {name: given for name, given in found.items() if name in known}
+    if found and not own:
+        raise InputError(
+            str(path),
+            got=f"spans of other windows, {next(iter(found))!r} the first",
+            expected=f"some of the {len(data)} windows, such as {data.windows.ids[0].item()!r}",
+        )
+    with_marks(data, own, str(path))
+    return own
 
 
 def read(

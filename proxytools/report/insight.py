@@ -38,7 +38,7 @@ def section(explained: Sequence[Explained], left_out: Sequence[tuple[str, str]])
     for own, found, dependence in explained:
         blocks += [_importance(own, found), *(_dependence(own, one) for one in dependence)]
     blocks += [Text(f"{label}: not refitted, {why}.") for label, why in left_out]
-    return Section("insight", "What does it look at?", lead, blocks) if blocks else None
+    return Section("insight", "What does it look at?", lead, blocks) if explained else None
 
 
 def _importance(own: Scored, found: Sequence[Family]) -> Chart:

@@ -81,7 +81,7 @@ def threshold_curve(prob: Float, marks: Spans) -> Curve:
 
     Examples
     --------
-    >>> curve = threshold_curve(np.array([[0.1, 0.7, 0.7, 0.1]]), Spans.of([[(1, 3)]]))
+    >>> curve = threshold_curve(np.array([[0.1, 0.7, 0.7, 0.1, 0.1]]), Spans.of([[(1, 3)]]))
     >>> curve.span_f1[[0, 24, 44]]
     array([0., 1., 0.])
     """

@@ -91,11 +91,11 @@ def prepare(run: Run, data: SpanDataset, threads: int) -> Task | str:
     saved = store.load(opened).proxy
     if saved.name not in NAMES:
         return "it is a proxy of one's own making"
-    seed = int(run.record.get("seed") or 0)
+    seed = int(run.record["seed"])
     proxy = make(saved.name, features=saved.feature_set, seed=seed, threads=threads)
     seen = data.take(data.labelled)
     own = features.compute(seen.windows.ohlc, proxy.feature_set)
-    n_folds, embargo = int(run.config.get("folds") or 5), str(run.config.get("embargo") or "0")
+    n_folds, embargo = run.config.get("folds") or 5, run.config.get("embargo") or "0"
     folds = evaluate.folds_of(seen, own, n_folds, seed, embargo)
     units = splits.resampling_units(seen.windows, splits.groups(seen.windows))
     return Task(proxy, seen, own, folds, units, seed)

@@ -21,6 +21,8 @@ from proxytools.report import training
 from proxytools.types import SoftLabels, Spans
 
 OUTER, INNER = "outer folds", "inner folds"
+_TEXTS = ("data", "spans", "labelled", "embargo", "zone", "gap", "bar_interval")
+_COUNTS = ("bars", "stride", "folds")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +45,6 @@ class Run:
         Its name in the report, unlike those of the others.
     record : dict
         ``run.json``.
-    metrics : dict
-        ``metrics.json``; empty where there is none.
     held_out : HeldOut, optional
     rows : list of Row
         Its leaderboard; empty where there is none.
@@ -55,7 +55,6 @@ class Run:
     path: Path
     label: str
     record: dict[str, Any]
-    metrics: dict[str, Any]
     held_out: HeldOut | None
     rows: list[Row]
     training: training.Training | None
@@ -87,14 +86,10 @@ def read_all(paths: Sequence[Path]) -> list[Run]:
 def _read(path: Path) -> Run:
     opened = rundir.open_run(path)
     record = _record(opened)
-    files = {name: (opened / name).is_file() for name in ("metrics.json", "leaderboard.json")}
-    metrics = opened.read_json("metrics.json") if files["metrics.json"] else {}
-    if not isinstance(metrics, dict):
-        raise _damaged(opened / "metrics.json", type(metrics).__name__, "an object")
-    rows = _rows(opened) if files["leaderboard.json"] else []
+    rows = _rows(opened) if (opened / "leaderboard.json").is_file() else []
     held_out = _held_out(opened) if (opened / "soft_labels.parquet").is_file() else None
-    label = held_out.soft.source if held_out else str(metrics.get("model", path.name))
-    return Run(path, label, record, metrics, held_out, rows, training.read(opened))
+    label = held_out.soft.source if held_out else path.resolve().name
+    return Run(path, label, record, held_out, rows, training.read(opened))
 
 
 def _named(runs: list[Run]) -> list[Run]:
@@ -117,6 +112,13 @@ def _record(run: rundir.RunDir) -> dict[str, Any]:
     for name, kind in (("config", dict), ("inputs", dict), ("command", list), ("versions", dict)):
         if not isinstance(record.get(name), kind):
             raise _damaged(run / f"run.json, {name}", repr(record.get(name))[:80], kind.__name__)
+    config = record["config"]
+    settings = {"seed": (record.get("seed"), type(record.get("seed")) is int)}
+    settings |= {n: (config.get(n), isinstance(config.get(n), str | None)) for n in _TEXTS}
+    settings |= {n: (config.get(n), type(config.get(n)) in (int, type(None))) for n in _COUNTS}
+    for name, (value, legal) in settings.items():
+        if not legal:
+            raise _damaged(run / f"run.json, {name}", repr(value)[:80], "what a command wrote")
     return record
 
 

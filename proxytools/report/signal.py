@@ -69,7 +69,7 @@ def _measured(scored: Sequence[Scored]) -> list[Line]:
     config, data = scored[0].run.config, scored[0].fitted.data
     options: dict[str, Any] = {
         "n_folds": config.get("folds") or 5,
-        "seed": scored[0].run.record.get("seed") or 0,
+        "seed": scored[0].run.record["seed"],
         "embargo": config.get("embargo") or "0",
     }
     references = leaderboard.references(options["seed"])

@@ -617,7 +617,7 @@ def test_gallery_pages_by_button_and_key(page, made):
     assert shown(page)[-1] == ids[-1]
     assert page.locator("#next").is_disabled()
     page.keyboard.press("Home")
-    assert page.locator("#where").text_content() == f"1\u20134 of {len(ids)} windows, page 1 of 9"
+    assert page.locator("#where").text_content() == f"1\u20134 of {len(ids)}, page 1 of 9"
     page.focus("#find")
     page.keyboard.press("ArrowRight")  # moves in the text, turns no page
     assert shown(page) == ids[:4]
@@ -705,6 +705,8 @@ def test_narrow_dark_and_on_paper(browser, made):
     assert phone.locator("[data-chart]:not([data-drawn])").count() == 0
     ink = "getComputedStyle(document.querySelector('[data-chart=leaderboard] .xtick text')).fill"
     assert phone.evaluate(ink) == "rgb(29, 39, 51)"
+    assert phone.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 360
     assert not phone.locator("#theme").is_visible()
     assert phone.said == []
     phone.close()

@@ -63,7 +63,7 @@ def _importance(own: Scored, found: Sequence[Family]) -> Chart:
                 hovertemplate="%{y} (%{customdata} features): %{x:.3f}<extra></extra>",
             )
         ],
-        x="fall of held-out r, 95 % interval",
+        x="fall of held-out r",
         y="",
         margin={"l": 12, "r": 16, "t": 8, "b": 44},
     )
@@ -101,12 +101,13 @@ def _dependence(own: Scored, found: Dependence) -> Chart:
     ]
     at = found.grid[int(mean.argmax())]
     summary = (
-        f"{found.meaning[:1].upper()}{found.meaning[1:]}. The mean probability is {mean.min():.3f} "
-        f"to {mean.max():.3f}, highest at {at:.3g}. Shaded: from the lowest to the highest fold."
+        f"{found.meaning[:1].upper()}{found.meaning[1:]}; unit: {found.unit}. The mean probability "
+        f"is {mean.min():.3f} to {mean.max():.3f}, highest at {at:.3g}. Shaded: from the lowest to "
+        "the highest fold."
     )
     drawn = figure(
         traces,
-        x=tagless(f"{found.feature} ({found.unit})"),
+        x=tagless(found.feature),
         y="mean probability",
         yaxis={"rangemode": "tozero"},
         showlegend=False,

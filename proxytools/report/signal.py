@@ -112,7 +112,7 @@ def _chart(found: Sequence[Line], gate: float) -> Chart:
     order = [tagless(line.row.model) for line in shown]
     drawn = figure(
         traces,
-        x="held-out Pearson r, 95 % interval",
+        x="held-out Pearson r",
         y="",
         showlegend=False,
         yaxis={"categoryorder": "array", "categoryarray": order, "automargin": True},

@@ -5,6 +5,7 @@ const report = {
   config: { displayModeBar: false, responsive: true, showTips: false, doubleClick: "reset" },
   plots: new Map(), // element to the function that returns its figure
   printing: false,
+  followers: [], // what else changes with the theme
 
   isDark() {
     if (this.printing) return false;
@@ -44,6 +45,7 @@ const report = {
   },
 
   redraw(all) {
+    for (const follow of this.followers) follow();
     for (const element of this.plots.keys()) {
       if (all || element.dataset.drawn) this.draw(element);
     }

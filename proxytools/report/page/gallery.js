@@ -77,7 +77,7 @@ if (document.getElementById("windows")) {
     const n = chosen.length;
     const first = page * PER_PAGE + 1;
     get("where").textContent = n
-      ? `${first}\u2013${first + shown.length - 1} of ${n} windows, page ${page + 1} of ${pages()}`
+      ? `${first}\u2013${first + shown.length - 1} of ${n}, page ${page + 1} of ${pages()}`
       : "0 windows";
     get("previous").disabled = page === 0;
     get("next").disabled = page === pages() - 1;
@@ -236,7 +236,7 @@ if (document.getElementById("windows")) {
     event.preventDefault();
     turn(to);
   });
-  new MutationObserver(legend).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  report.followers.push(legend);
   legend();
   choose();
 }

@@ -16,6 +16,7 @@ from cli import inputs, models, options, show
 @click.option("--n", default=50, type=click.IntRange(1), help="Windows to mark.")
 @click.option("--out", type=options.PATH, required=True, help="New windows parquet.")
 @options.bars_format
+@options.seed
 @options.threads
 @options.as_json
 @options.quiet
@@ -41,6 +42,7 @@ def suggest(runs: tuple[Path, ...], **given: Any) -> None:
         [models.load(run, threads=given["threads"]) for run in runs],
         given["bars"],
         given["n"],
+        seed=given["seed"],
         zone=given["zone"],
         gap=given["gap"],
         track=show.track_bars("bars", quiet=quiet),

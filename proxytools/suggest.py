@@ -1,9 +1,11 @@
 """Which windows to mark next: those whose marks are worth most, no two of them alike.
 
-A window's value is how unsure the models are of its bars. The most valuable windows are taken one
-by one, and each puts aside what shares its bars or is a near copy of it. Windows are cut from long
-bars one after the other, without regard to what is in them, so that the place of a span in its
-window tells nothing; only the best are held, so memory does not grow with the number of bars.
+A window's value is how unsure the models are of its bars. Taking the most valuable ones outright
+fills a round with windows of one sort, on which thresholds are then learnt that fit no others; so
+they are drawn at random, the more probably the more valuable, as in the stochastic batches of
+Kirsch et al. 2023. Each one drawn puts aside what shares its bars or is a near copy of it. Windows
+are cut from long bars one after the other, without regard to what is in them, so that the place of
+a span in its window tells nothing; only the best are held, so memory does not grow with the bars.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from proxytools.types import Float, SpanDataset, Spans, Windows
 
 AT_ONCE = 256  # windows scored together
 KEPT = 20  # windows kept for each one that is asked for
+POWER = 4  # of the value, in the odds that a window is drawn
 Array = NDArray[np.float64]
 Track = Callable[[Iterable[io.Piece], int | None], Iterable[io.Piece]]
 
@@ -70,11 +73,31 @@ def value(prob: Float) -> Array:
     return np.asarray((entr(mean) + entr(1 - mean)).sum(axis=1))
 
 
+def priority(worth: Array, rng: np.random.Generator) -> Array:
+    """(N,) numbers whose largest are a draw without return, with odds of ``worth**POWER``.
+
+    Parameters
+    ----------
+    worth : (N,) float
+        0 or more.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> first = [priority(np.array([1.0, 1.1]), rng).argmax() for _ in range(2000)]
+    >>> round(float(np.mean(first)), 1), round(1.1**POWER / (1 + 1.1**POWER), 1)
+    (0.6, 0.6)
+    """
+    least = np.finfo(float).tiny
+    return np.asarray(POWER * np.log(np.maximum(worth, least)) + rng.gumbel(size=len(worth)))
+
+
 def suggest(
     models: Sequence[Model],
     bars: Path,
     n: int,
     *,
+    seed: int = 0,
     zone: str | None = None,
     gap: str | None = None,
     track: Track = lambda pieces, n_bars: pieces,
@@ -90,6 +113,8 @@ def suggest(
         Long bars, or windows parquet, of which the unlabelled are looked at.
     n : int
         Windows wanted; fewer come where there are no more.
+    seed : int
+        Of the draw.
     zone, gap : str, optional
         As in `proxytools.io.read`.
     track : callable, optional
@@ -106,33 +131,36 @@ def suggest(
         raise InputError(
             "models", got=f"windows of {lengths[0]} and {lengths[1]} bars", expected="one length"
         )
+    rng = np.random.default_rng(seed)
     best: Windows | None = None
-    worth = np.empty(0)
+    worth, rank = np.empty(0), np.empty(0)
     for windows in _pool(bars, lengths[0], zone, gap, track):
         windows = _unseen(windows, models)
         if not len(windows):
             continue
-        worth = np.append(worth, value(_prob(models, windows.ohlc)))
+        own = value(_prob(models, windows.ohlc))
+        worth, rank = np.append(worth, own), np.append(rank, priority(own, rng))
         best = windows if best is None else _joined(best, windows)
-        order = np.argsort(-worth, kind="stable")[: KEPT * n]
-        best, worth = best.take(order), worth[order]
-    if best is None or not len(best):
+        order = np.argsort(-rank, kind="stable")[: KEPT * n]
+        best, worth, rank = best.take(order), worth[order], rank[order]
+    if best is None:
         raise InputError(
             str(bars),
             got="no window that is unlabelled and not learnt from",
             expected=f"{lengths[0]} bars in a row, or more, that nobody marked",
         )
-    chosen = choose(best, worth, n)
-    return _suggestions(models[0], best.take(chosen), worth[chosen])
+    drawn = np.array(choose(best, rank, n))
+    drawn = drawn[np.argsort(-worth[drawn], kind="stable")]
+    return _suggestions(models[0], best.take(drawn), worth[drawn])
 
 
-def choose(windows: Windows, worth: Array, n: int) -> list[int]:
-    """Take the most valuable windows of which no two share bars or are near copies.
+def choose(windows: Windows, rank: Array, n: int) -> list[int]:
+    """Take the highest windows of which no two share bars or are near copies.
 
     Parameters
     ----------
     windows : Windows
-    worth : (N,) float
+    rank : (N,) float
     n : int
         At most so many are chosen.
 
@@ -146,7 +174,7 @@ def choose(windows: Windows, worth: Array, n: int) -> list[int]:
     place = replace(windows, time=None)  # at one moment there may be windows of several series
     vectors = shapes(windows.ohlc)
     free, chosen = np.ones(len(windows), bool), list[int]()
-    for candidate in np.argsort(-worth, kind="stable").tolist():
+    for candidate in np.argsort(-rank, kind="stable").tolist():
         if len(chosen) == n:
             break
         if not free[candidate]:

@@ -81,6 +81,13 @@ def test_models_that_disagree_make_a_window_worth_more():
     assert suggest.value(disagree) > suggest.value(agree)
 
 
+def test_odds_are_the_values_to_a_power(monkeypatch):
+    monkeypatch.setattr(suggest, "POWER", 2)
+    rng, worth = np.random.default_rng(0), np.array([1.0, 2.0, 3.0, 0.0])
+    first = np.bincount([suggest.priority(worth, rng).argmax() for _ in range(4000)], minlength=4)
+    assert first / 4000 == pytest.approx(worth**2 / 14, abs=0.03)
+
+
 @given(
     st.lists(st.integers(0, 80), min_size=1, max_size=12),
     st.integers(1, 8),
@@ -138,7 +145,9 @@ def test_the_best_windows_come_first_and_are_ready_to_mark(home, made):
     bars = io.read(made / "bars.parquet", bars=N_BARS)
     prob = suggest._prob([model], bars.windows.ohlc)
     every = suggest.value(prob)
-    order = np.argsort(-every, kind="stable")[:6]
+    rank = suggest.POWER * np.log(every) + np.random.default_rng(0).gumbel(size=len(every))
+    order = np.argsort(-rank)[:6]
+    order = order[np.argsort(-every[order])]
     assert data.windows.ids.tolist() == bars.windows.ids[order].tolist()
     np.testing.assert_array_equal(data.windows.ohlc, bars.windows.ohlc[order])
     np.testing.assert_array_equal(data.windows.offset, bars.windows.offset[order])
@@ -232,7 +241,7 @@ def test_what_cannot_be_used_is_refused(home, made):
 
 
 def test_a_detector_and_a_proxy_suggest_together(home, made, monkeypatch):
-    small = dict(hidden=2, members=1, epochs=1, features="causal", linear=False)
+    small = {"hidden": 2, "members": 1, "epochs": 1, "features": "causal", "directions": 1}
     monkeypatch.setitem(
         presets.PRESETS, "segmental", replace(presets.PRESETS["segmental"], **small)
     )

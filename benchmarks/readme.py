@@ -128,6 +128,21 @@ def pretraining(report: dict[str, Any]) -> str:
     return table(rows)
 
 
+def audit(report: dict[str, Any]) -> str:
+    """Return what is found of marks that were spoilt, kind by kind."""
+    rows = [
+        ["5 % of windows spoilt", "flagged", "precision", "recall", "AP", "cleanlab's", "chance"]
+    ]
+    for line in report["summary"]:
+        scores = line["average_precision"]
+        found = [line["precision"], line["recall"]]
+        found += [scores[name] for name in ("audit", "cleanlab", "random")]
+        cells = ["-" if value is None else f"{value:.2f}" for value in found]
+        what = f"planted {line['preset']}, {line['kind']}"
+        rows.append([what, f"{line['flagged']} of {line['spoilt']}", *cells])
+    return table(rows)
+
+
 BLOCKS = {
     "quality": quality,
     "speed": speed,
@@ -135,6 +150,7 @@ BLOCKS = {
     "detector": detector,
     "jade": jade,
     "pretraining": pretraining,
+    "audit": audit,
 }
 
 

@@ -34,7 +34,7 @@ def payload(scored: Sequence[Scored]) -> dict[str, Any]:
         "bars": data.n_bars,
         "ids": data.windows.ids.tolist(),
         "about": _about(data),
-        "classes": [tagless(name) for name in data.classes],
+        "classes": list(data.classes),
         "low": low.tolist(),
         "scale": scale.tolist(),
         "prices": packed((ohlc - low[:, None, None]) / scale[:, None, None]),

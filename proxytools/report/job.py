@@ -25,6 +25,7 @@ from proxytools.report import (
 )
 from proxytools.report.blocks import Gallery, Section
 from proxytools.report.scored import Scored
+from proxytools.types import SpanDataset
 
 Track = Callable[[str], Callable[[Sequence[Any]], Iterable[Any]]]
 
@@ -88,7 +89,7 @@ def report(
     created = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     sections.append(origin.section(read, command, created))
     names = ", ".join(run.label for run in read)
-    page = html.page(f"{found.name}", f"{names} · {created}", [s for s in sections if s])
+    page = html.page(found.name, f"{names} · {created}", [s for s in sections if s])
     half = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         half.write_text(page, encoding="utf-8", newline="\n")
@@ -101,15 +102,17 @@ def _gallery(own: Sequence[Scored]) -> Section:
     lead = (
         "Candles are hollow when price rises, filled when it falls. Shaded: marked. Thick bars: "
         "detected, a lane for each run. Lines: probability. Every window here was held out. Error "
-        "is the mean squared difference of probability and mark; confidence the highest "
-        "probability; disagreement the mean range of probabilities that runs give a bar."
+        "is the mean squared difference of probability and mark; confidence, the highest "
+        "probability"
     )
-    return Section("gallery-of-windows", "Where is it right, where wrong?", lead,
-                   [Gallery(gallery.payload(own))])  # fmt: skip
+    if len(own) > 1:
+        lead += "; disagreement, the mean range of probabilities that runs give a bar"
+    blocks = [Gallery(gallery.payload(own))]
+    return Section("gallery-of-windows", "Where is it right, where wrong?", f"{lead}.", blocks)
 
 
 def _refitted(
-    own: Sequence[Scored], data: Any, learning_curve: bool, threads: int, track: Track
+    own: Sequence[Scored], data: SpanDataset, learning_curve: bool, threads: int, track: Track
 ) -> list[Section | None]:
     explained, curves, left_out = [], [], []
     for one in own:

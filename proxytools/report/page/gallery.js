@@ -123,7 +123,9 @@ if (document.getElementById("windows")) {
       cells.forEach((text, k) => line.append(make("td", text, k ? "number" : "")));
     };
     const none = "\u2013";
-    row("marked", [all.marks[i].map(between).join(", ") || none, "", "", ""]);
+    const named = (mark) => (all.classes.length > 1 ? ` ${all.classes[mark[2]]}` : "");
+    const marks = all.marks[i].map((mark) => between(mark) + named(mark));
+    row("marked", [marks.join(", ") || none, "", "", ""]);
     for (const run of all.runs) {
       row(run.label, [
         run.found[i].map(between).join(", ") || none,

@@ -11,7 +11,7 @@ from cli import inputs, options, show
 
 
 @click.command()
-@click.argument("run", type=options.PATH)
+@click.argument("run", type=options.RUN)
 @click.option("--bars", type=options.PATH, required=True, help="Long bars, parquet or CSV.")
 @click.option("--out", type=options.PATH, required=True, help="New parquet file.")
 @options.bars_format
@@ -50,7 +50,7 @@ def label(
 
 
 @click.command()
-@click.argument("run", type=options.PATH)
+@click.argument("run", type=options.RUN)
 @options.data
 @options.as_json
 @options.quiet

@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
-from cli import inputs, models, options, show
+from cli import complete, inputs, models, options, show
 
 
 @click.command()
 @click.option(
     "--models",
     default="formula,formula-classic,logistic,lightgbm,xgboost",
+    shell_complete=complete.some_of(*complete.MODELS, models.DEEP),
     help="Comma-separated names, as for fit --model, and deep.",
 )
 @options.data

@@ -11,7 +11,7 @@ from cli.train import device
 
 
 @click.command()
-@click.argument("run", type=options.PATH)
+@click.argument("run", type=options.RUN)
 @click.option("--bars", type=options.PATH, required=True, help="Long bars, parquet or CSV.")
 @click.option("--out", type=options.PATH, required=True, help="New CSV file.")
 @device
@@ -57,7 +57,7 @@ def detect(
 
 
 @click.command()
-@click.argument("run", type=options.PATH)
+@click.argument("run", type=options.RUN)
 @click.option("--onnx", "out", type=options.PATH, required=True, help="New ONNX file.")
 @options.as_json
 @options.quiet

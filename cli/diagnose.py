@@ -10,7 +10,7 @@ from cli import options, show
 
 
 @click.command()
-@click.argument("run", type=options.PATH)
+@click.argument("run", type=options.RUN)
 @options.as_json
 @options.config
 def diagnose(run: Path, as_json: bool, config: Path | None) -> None:

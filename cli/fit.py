@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from cli import inputs, models, options, show
+from cli import complete, inputs, models, options, show
 
 
 @click.command()
 @click.option(
     "--model",
     default="lightgbm",
-    help="formula, formula-classic, logistic, "
-    "random-forest, hist-gradient-boosting, lightgbm or xgboost.",
+    shell_complete=complete.one_of(*complete.MODELS),
+    help=f"{', '.join(complete.MODELS[:-1])} or {complete.MODELS[-1]}.",
 )
 @options.data
 @options.feature_set
@@ -52,21 +54,22 @@ def fit(**given: Any) -> None:
     )
     given["device"] = getattr(proxy, "device", "cpu")  # what `auto` came to
     if given["search"]:
-        proxy = search.Searched(proxy, given["trials"], progress=not quiet)
+        proxy = search.Searched(proxy, given["trials"])
     data = inputs.read(given)
     inputs.check_unlabelled(given)
     out = inputs.out(given)
     with inputs.open_run(out, given) as run:
-        metrics = pipeline.fit(
-            run,
-            proxy,
-            data,
-            n_folds=given["folds"],
-            seed=given["seed"],
-            embargo=given["embargo"],
-            require_causal=given["require_causal"],
-            track=show.track(f"{given['model']}: folds", quiet=quiet),
-        )
+        with _progress(proxy, given) as track:
+            metrics = pipeline.fit(
+                run,
+                proxy,
+                data,
+                n_folds=given["folds"],
+                seed=given["seed"],
+                embargo=given["embargo"],
+                require_causal=given["require_causal"],
+                track=track,
+            )
         if given["unlabelled"]:
             pipeline.label_bars(
                 run.path,
@@ -81,3 +84,16 @@ def fit(**given: Any) -> None:
     else:
         show.metrics(metrics, f"{given['model']}, held out on {int(data.labelled.sum())} windows")
     show.note(f"Wrote {out}", quiet=quiet)
+
+
+@contextmanager
+def _progress(proxy: Any, given: dict[str, Any]) -> Iterator[Any]:
+    """Count the trials of a search, which every fold and the last fit make anew; else the folds."""
+    model, quiet = given["model"], given["quiet"]
+    if not given["search"]:
+        yield show.track(f"{model}: folds", quiet=quiet)
+        return
+    trials = given["trials"] * (given["folds"] + 1)
+    with show.steps(f"{model}: trials", trials, quiet=quiet) as advance:
+        proxy.set_params(on_trial=advance)
+        yield iter

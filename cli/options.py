@@ -11,8 +11,11 @@ from typing import Any
 
 import click
 
+from cli import complete
+
 Command = Callable[..., Any]
 PATH = click.Path(path_type=Path)  # existence is checked where the file is read, with advice
+RUN = complete.Run()
 
 
 def _from_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
@@ -87,6 +90,7 @@ device = click.option(
 )
 feature_set = click.option(
     "--features",
+    shell_complete=complete.one_of(*complete.FEATURES),
     help="Feature set: full looks ahead inside the window, causal does not, classic has four.  "
     "[default: full; directed for deep]",
 )

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from typing import Any, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+    from rich.table import Table
+
 Item = TypeVar("Item")
 
+DAY = 24 * 3600.0  # seconds; the speed of steps that take minutes is known as well
+GAP = 2  # blanks between columns
 LEFT = ("model", "metric", "window_id", "kind")  # columns of text
 
 
@@ -42,33 +50,94 @@ def track_bars(description: str, *, quiet: bool) -> Any:
     return wrap
 
 
+def progress(*, quiet: bool = False) -> Progress:
+    """Return what shows progress with the time left, and nothing where stderr is no terminal.
+
+    A log stays free of it even where ``FORCE_COLOR`` asks for colours.
+    """
+    from rich import progress as parts
+    from rich.console import Console
+
+    return parts.Progress(
+        parts.TextColumn("{task.description}", markup=False),  # may name a file: [a]
+        parts.BarColumn(),
+        parts.TaskProgressColumn(),
+        parts.TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=quiet or not sys.stderr.isatty(),
+        speed_estimate_period=DAY,
+    )
+
+
+@contextmanager
+def steps(
+    description: str, total: int | None, *, quiet: bool = False
+) -> Iterator[Callable[..., None]]:
+    """Show progress while this is open: what it gives is called with the steps done, or for one."""
+    with progress(quiet=quiet) as shown:
+        task = shown.add_task(description, total=total)
+        shown.advance(task, 0)  # time runs from here, not from the first step's end
+        yield lambda done=1: shown.advance(task, done)
+
+
 def _bar(
     items: Iterable[Item], total: int | None, description: str, share: Callable[[Item], int]
 ) -> Iterator[Item]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(description, total=total)
+    with steps(description, total) as advance:
         for item in items:
             yield item
-            progress.advance(task, share(item))
+            advance(share(item))
 
 
 def table(rows: Sequence[dict[str, Any]], title: str) -> None:
-    """Print rows as a table; numbers to three places, missing ones as a dash."""
+    """Print rows as a table; numbers to three places, missing ones as a dash.
+
+    A terminal too narrow for all columns gets them in several tables, the first column before
+    each; a pipe has no width to fold at.
+    """
+    from rich.cells import cell_len
     from rich.console import Console
+
+    click.echo(title)
+    if not rows:
+        return
+    cells = {name: [_cell(row[name]) for row in rows] for name in rows[0]}
+    widths = {name: max(map(cell_len, [name, *cells[name]])) for name in cells}
+    console = Console(markup=False, emoji=False, highlight=False)
+    if not sys.stdout.isatty():
+        console.width = sum(widths.values()) + GAP * len(widths)
+    for part in _parts(widths, console.width):
+        console.print(_laid_out({name: cells[name] for name in part}))
+
+
+def _laid_out(cells: dict[str, list[str]]) -> Table:
     from rich.table import Table
 
     shown = Table(box=None, pad_edge=False)
-    for name in rows[0]:
-        shown.add_column(name, justify="left" if name in LEFT else "right")
-    for row in rows:
-        shown.add_row(*map(_cell, row.values()))
-    console = Console()
-    width = None if console.is_terminal else 200  # a pipe has no width to fold at
-    Console(width=width).print(title, shown, sep="\n", highlight=False)
+    for name in cells:
+        shown.add_column(name, justify="left" if name in LEFT else "right", overflow="fold")
+    for row in zip(*cells.values(), strict=True):
+        shown.add_row(*row)
+    return shown
+
+
+def _parts(widths: dict[str, int], room: int) -> list[list[str]]:
+    """Deal columns out to tables that are no wider than ``room``, where one column can be.
+
+    Examples
+    --------
+    >>> _parts({"model": 8, "r": 5, "low": 5, "high": 5}, room=22)
+    [['model', 'r', 'low'], ['model', 'high']]
+    """
+    first, *others = widths
+    parts = [[first]]
+    for name in others:
+        used = sum(widths[shown] + GAP for shown in parts[-1])
+        if used + widths[name] > room and len(parts[-1]) > 1:
+            parts.append([first])
+        parts[-1].append(name)
+    return parts
 
 
 def rows(leaderboard: Sequence[Any], title: str) -> None:
@@ -101,4 +170,5 @@ def gain(values: dict[str, float | None], kind: str) -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)  # nothing steers the terminal

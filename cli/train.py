@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import inputs, options, show
+from cli import complete, inputs, options, show
 
 if TYPE_CHECKING:
     from deep.train import Observer
@@ -27,10 +27,19 @@ device = click.option(
 
 @click.command()
 @options.data
-@click.option("--preset", default="segmental", help="segmental, or single: span detection alone.")
+@click.option(
+    "--preset",
+    default="segmental",
+    shell_complete=complete.one_of(*complete.PRESETS),
+    help="segmental, or single: span detection alone.",
+)
 @click.option("--epochs", type=click.IntRange(1), help="Passes at most.  [default: the preset's]")
 @click.option("--members", type=click.IntRange(1), help="Models averaged.  [default: the preset's]")
-@click.option("--features", help="Feature set, as of proxytools fit.  [default: the preset's]")
+@click.option(
+    "--features",
+    shell_complete=complete.one_of(*complete.FEATURES),
+    help="Feature set, as of proxytools fit.  [default: the preset's]",
+)
 @click.option(
     "--pretrain",
     type=click.Choice(["proxies", "masked", "contrastive"]),
@@ -59,7 +68,7 @@ device = click.option(
 @options.out
 @click.option(
     "--resume",
-    type=options.PATH,
+    type=options.RUN,
     help="Go on with a run that was interrupted, to the same end; its options are those of then.",
 )
 @options.seed
@@ -136,7 +145,7 @@ def _train(given: dict[str, Any]) -> None:
 
 
 @click.command()
-@click.argument("run", type=options.PATH)
+@click.argument("run", type=options.RUN)
 @options.data
 @device
 @options.threads
@@ -210,19 +219,16 @@ def _run_of(out: Path, given: dict[str, Any]) -> Iterator[RunDir]:
 @contextmanager
 def _watch(members: int, given: dict[str, Any]) -> Iterator[Observer | None]:
     """Show passes as they end: which training, its loss and held-out figure, the time left."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from deep import parallel
     from deep.detector import INNER_FOLDS
     from deep.train import Observer
 
-    console = Console(stderr=True)
-    if given["quiet"] or parallel.rank() > 0 or not console.is_terminal:
+    shown = show.progress(quiet=given["quiet"] or parallel.rank() > 0)
+    if shown.disable:
         yield None
         return
     trainings = INNER_FOLDS + members
-    with Progress(console=console, transient=True) as progress:
+    with shown as progress:
         folds, ways = given["folds"], 2 if given["pretrain"] else 1
         fits = folds * ways + 1 if folds else ways
         task = progress.add_task("training", total=trainings * fits)

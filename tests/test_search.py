@@ -115,12 +115,10 @@ def test_a_proxy_without_a_space_is_refused(name):
         Searched(small.proxy(name))
 
 
-def test_progress_goes_to_stderr(capfd):
-    data = small.planted()
+def test_every_trial_is_told_of(capfd):
+    data, told = small.planted(), []
     own = small.computed(data, "logistic")
-    Searched(small.proxy("logistic"), trials=2).fit(own, data)
+    search = Searched(small.proxy("logistic"), trials=2, on_trial=lambda: told.append(1))
+    clone(search).fit(own, data)
+    assert len(told) == 2
     assert capfd.readouterr() == ("", "")
-    Searched(small.proxy("logistic"), trials=2, progress=True).fit(own, data)
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert "2/2" in err

@@ -25,8 +25,8 @@ class Searched(BaseEstimator):
     proxy : BarProxy
         Any proxy with a search space; a formula has its own search.
     trials : int
-    progress : bool
-        Show a progress bar on stderr.
+    on_trial : callable, optional
+        Called after each trial, to show progress.
 
     Raises
     ------
@@ -34,10 +34,12 @@ class Searched(BaseEstimator):
         The proxy has no search space.
     """
 
-    def __init__(self, proxy: BarProxy, trials: int = 30, progress: bool = False) -> None:
+    def __init__(
+        self, proxy: BarProxy, trials: int = 30, on_trial: Callable[[], None] = lambda: None
+    ) -> None:
         self.proxy = proxy
         self.trials = trials
-        self.progress = progress
+        self.on_trial = on_trial
         if proxy.name not in SPACES:
             raise InputError("search", got=repr(proxy.name), expected=f"one of {', '.join(SPACES)}")
 
@@ -64,7 +66,7 @@ class Searched(BaseEstimator):
             candidate = self._with(SPACES[self.proxy.name](trial))
             return candidate.inner_score(features, data, target)
 
-        study.optimize(objective, self.trials, show_progress_bar=self.progress)
+        study.optimize(objective, self.trials, callbacks=[lambda study, trial: self.on_trial()])
         best = SPACES[self.proxy.name](optuna.trial.FixedTrial(study.best_params))
         return self._with(best).fit(features, data, target)
 

@@ -19,8 +19,8 @@ from rich.console import Console
 from cli import complete, options, show
 from cli.deep import cli as deep
 from cli.proxytools import cli as proxytools
-from deep import presets
-from proxytools import io, synthetic
+from deep import curves, presets
+from proxytools import io, plots, synthetic
 from proxytools.features import SETS
 from proxytools.proxies import NAMES
 from tests.test_architecture import loaded_by
@@ -261,7 +261,7 @@ COMMANDS = {
     "proxytools audit --data w.parquet --features directionless --folds 2 --out e": 2,
     "proxytools suggest a --bars bars.csv --n 2 --out next.parquet": None,
     "proxytools report a --out report.html": 2,
-    "deep train --data w.parquet --features directionless --out d": None,
+    "deep train --data w.parquet --threads 1 --features directionless --out d": None,
     "deep detect d --bars bars.csv --out found.csv": None,
 }
 
@@ -269,6 +269,9 @@ COMMANDS = {
 def test_long_commands_show_progress_to_its_end_and_quiet_ones_none(
     home, made, bars_shown, monkeypatch
 ):
+    for name in ("validation", "gallery"):
+        monkeypatch.setattr(plots, name, lambda _, path, **__: path.touch())
+    monkeypatch.setattr(curves, "draw", lambda *drawn: None)
     small = presets.Settings(hidden=2, members=1, epochs=1)
     monkeypatch.setitem(presets.PRESETS, "segmental", small)
     for path in made.iterdir():

@@ -141,6 +141,7 @@ def _train(given: dict[str, Any]) -> None:
         show.metrics(shown, f"{given['preset']}, held out in {metrics['evaluation']}")
         if "pretraining_gain" in metrics:
             show.gain(metrics["pretraining_gain"], given["pretrain"])
+        click.echo("\n" + (out / "verdict.txt").read_text(), nl=False)
     show.note(f"Wrote {out}", quiet=given["quiet"])
 
 

@@ -70,6 +70,11 @@ def test_train_and_evaluate(data, others, tmp_path):
     assert measured["n_windows"] == 12
 
 
+def test_train_ends_with_what_the_training_did(data, tmp_path):
+    done = train(data, tmp_path / "run")
+    assert done.stdout.endswith((tmp_path / "run" / "verdict.txt").read_text())
+
+
 def test_evaluate_refuses_what_it_learnt_from(data, tmp_path):
     train(data, tmp_path / "run")
     done = call("evaluate", tmp_path / "run", "--data", data, expect=2)

@@ -67,13 +67,13 @@ def detector(report: dict[str, Any]) -> str:
         "separation",
         "F1 at IoU 0.5",
         "0.7",
-        "seconds to train",
+        "CPU seconds to train",
     ]
     rows = [head]
     for line in lines:
         names = ("pearson_r", "separation", "span_f1_50", "span_f1_70")
         cells = [f"{line[name]:.3f}" for name in names]
-        rows.append([f"{line['data']}, {line['model']}", *cells, f"{line['train_seconds']:.0f}"])
+        rows.append([f"{line['data']}, {line['model']}", *cells, f"{line['cpu_seconds']:.0f}"])
     shown = [["paired difference (95 %)", "r", "F1 at IoU 0.5"]]
     for line in report["paired"]:
         what = f"{line['data']}: {line['a']} less {line['b']}"

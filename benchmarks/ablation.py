@@ -1,9 +1,9 @@
-"""What each augmentation gives, and what a random split of overlapping children would claim.
+"""What each part and each augmentation gives, and what a random split of children would claim.
 
-``python -m benchmarks.augmentation`` trains ``segmental`` (one member) and ``single`` on 168
-planted medium windows with no augmentation and with one at a time, tests on 500 others, and writes
-``benchmarks/results/augmentation.json`` after every cell: an interrupted run goes on where it
-stopped. Differences from none are paired on the test windows of all seeds together.
+``python -m benchmarks.ablation`` trains a plain ``segmental`` (one member, no augmentation) and the
+BiLSTM of ``single`` on 168 planted medium windows, then with one thing changed at a time, tests on
+500 others, and writes ``benchmarks/results/ablation.json`` after every cell: an interrupted run
+goes on where it stopped. Differences are paired on the test windows of all seeds together.
 
 The claim: children of 64 bars at a stride of 5 are split at random, so that siblings stand on both
 sides, and by parent; the same proxy is fitted and judged both ways, and on children of windows that
@@ -37,30 +37,38 @@ SEEDS = (1, 2, 3)
 N_TRAIN, N_TEST = 168, 500
 CHILD_BARS, STRIDE = 64, 5
 PLAIN: dict[str, Any] = {"backwards": False, "mirror": False, "jitter": 0.0, "slide": 0}
-CHANGES: dict[str, dict[str, Any]] = {
-    "none": {},
+BASES = {
+    "segmental": replace(preset("segmental"), **PLAIN, members=1),
+    # Alone: a ridge model beside it would hide what the BiLSTM gains.
+    "single": replace(preset("single"), **PLAIN, linear=0.0, epochs=40),
+}
+AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "backwards": {"backwards": True},
     "upside down": {"mirror": True},
     "jitter, 1 % of the range": {"jitter": 0.01},
     "children of 64 bars, stride 5": {"slide": STRIDE, "child_bars": CHILD_BARS},
 }
-# The BiLSTM of `single` alone: a ridge model beside it would hide what it gains.
-MODELS: dict[str, dict[str, Any]] = {
-    "segmental": {"members": 1},
-    "single": {"linear": 0.0, "epochs": 40},
+PARTS: dict[str, dict[str, Any]] = {
+    "one direction": {"directions": 1},
+    "no number of spans": {"number": False},
+    "no ridge model": {"linear": 0.0},
+    "no BiLSTM": {"hidden": 0},
+    "heads read the BiLSTM alone": {"skip": False, "linear": 0.0},
+    "features full": {"features": "full", "directions": 1},
+    "features causal": {"features": "causal", "directions": 1},
+    "features directionless": {"features": "directionless", "directions": 1},
+    "three members": {"members": 3},
+}
+CHANGES: dict[str, dict[str, dict[str, Any]]] = {
+    # With two directions, upside down changes nothing.
+    "segmental": {
+        "none": {},
+        **{name: change for name, change in AUGMENTATIONS.items() if name != "upside down"},
+        **PARTS,
+    },
+    "single": {"none": {}, **AUGMENTATIONS},
 }
 Row = dict[str, Any]
-
-
-def settings_of(model: str, change: str) -> Settings:
-    """Return a preset with one augmentation, or none."""
-    return replace(preset(model), **MODELS[model], **{**PLAIN, **CHANGES[change]})
-
-
-def changes_of(model: str) -> list[str]:
-    """Name what can change a model: with two directions, upside down changes nothing."""
-    directions = preset(model).directions
-    return [name for name in CHANGES if directions == 1 or name != "upside down"]
 
 
 def drawn(seed: int) -> tuple[SpanDataset, SpanDataset]:
@@ -71,7 +79,7 @@ def drawn(seed: int) -> tuple[SpanDataset, SpanDataset]:
 
 def measure(model: str, change: str, seed: int, folder: Path) -> Row:
     """Train and test one detector; its predictions stay in ``folder``, to be paired."""
-    settings = settings_of(model, change)
+    settings = replace(BASES[model], **CHANGES[model][change])
     train, test = drawn(seed)
     detector = SpanDetector(settings, seed=seed, threads=1)
     detector.fit(features.compute(train.windows.ohlc, settings.features), train)
@@ -161,8 +169,8 @@ def _r(proxy: Proxy, data: SpanDataset) -> float:
 def main() -> None:
     """Measure what is missing, write and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=Path, default=Path("runs/augmentation"))
-    parser.add_argument("--out", type=Path, default=RESULTS / "augmentation.json")
+    parser.add_argument("--runs", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--out", type=Path, default=RESULTS / "ablation.json")
     given = parser.parse_args()
     given.runs.mkdir(parents=True, exist_ok=True)
     kept = json.loads(given.out.read_text()) if given.out.exists() else {"rows": []}
@@ -172,8 +180,8 @@ def main() -> None:
     rows = [row for row in rows if (row["model"], row["change"], row["seed"]) in known]
     claimed = kept.get("claims") or [row for seed in SEEDS for row in claims(seed)]
     for seed in SEEDS:
-        for model in MODELS:
-            for change in changes_of(model):
+        for model, changes in CHANGES.items():
+            for change in changes:
                 if (model, change, seed) not in known:
                     rows.append(measure(model, change, seed, given.runs))
                     print(rows[-1], flush=True)

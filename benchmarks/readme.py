@@ -1,4 +1,4 @@
-"""Writes the measured tables into README.md, between their markers: nothing there is typed.
+"""Writes the measured tables into README.md and docs/*.md, between markers: nothing is typed.
 
 ``python -m benchmarks.readme`` reads ``benchmarks/results/*.json``.
 """
@@ -6,17 +6,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.detector_tables import (
+    ablation,
+    claims,
+    detector,
+    first_pass,
+    jade,
+    ladder,
+    pretraining,
+    table,
+)
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-
-
-def table(rows: list[list[str]]) -> str:
-    """Lay out rows as a Markdown table; the first is the head."""
-    head, *body = (f"| {' | '.join(row)} |" for row in rows)
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def quality(report: dict[str, Any]) -> str:
@@ -58,76 +65,6 @@ def memory(report: dict[str, Any]) -> str:
     return table(rows)
 
 
-def detector(report: dict[str, Any]) -> str:
-    """Each model on each data set, then the paired differences."""
-    lines = report["summary"]
-    head = [
-        "learnt from 168 windows",
-        "r",
-        "separation",
-        "F1 at IoU 0.5",
-        "0.7",
-        "CPU seconds to train",
-    ]
-    rows = [head]
-    for line in lines:
-        names = ("pearson_r", "separation", "span_f1_50", "span_f1_70")
-        cells = [f"{line[name]:.3f}" for name in names]
-        rows.append([f"{line['data']}, {line['model']}", *cells, f"{line['cpu_seconds']:.0f}"])
-    shown = [["paired difference (95 %)", "r", "F1 at IoU 0.5"]]
-    for line in report["paired"]:
-        what = f"{line['data']}: {line['a']} less {line['b']}"
-        shown.append([what, _interval(line["pearson_r"]), _interval(line["span_f1_50"])])
-    date, cores = report["machine"]["date"], report["machine"]["cores"]
-    note = f"Means of three seeds (saccades: persons). Measured {date} on {cores} cores."
-    return f"{table(rows)}\n\n{table(shown)}\n\n{note}"
-
-
-def _interval(found: list[float]) -> str:
-    middle, low, high = found
-    return f"{middle:+.3f} ({low:+.3f} to {high:+.3f})"
-
-
-def jade(report: dict[str, Any]) -> str:
-    """Each single change: the first pass, the last, and windows never seen."""
-    rows = [
-        [
-            "planted medium, 100 passes",
-            "countdown loss, pass 1",
-            "its share",
-            "bar F1 at 0.5",
-            "separation",
-            "unseen windows: r",
-            "F1 at IoU 0.5",
-        ]
-    ]
-    for line in report["rows"]:
-        countdown = line["epoch_1"].get("countdown")
-        rows.append(
-            [
-                line["change"],
-                "-" if countdown is None else f"{countdown:.2f}",
-                "-" if countdown is None else f"{line['countdown_share']:.0%}",
-                f"{line['bar_f1_at_half']:.3f}",
-                f"{line['separation']:.3f}",
-                f"{line['test_r']:.3f}",
-                "-" if line["test_f1_50"] is None else f"{line['test_f1_50']:.3f}",
-            ]
-        )
-    return table(rows)
-
-
-def pretraining(report: dict[str, Any]) -> str:
-    """Mean of each kind, and its paired difference from none."""
-    rows = [["20 marked, 5,000 unlabelled windows", "r", "difference (95 %)", "F1 at IoU 0.5"]]
-    for line in report["summary"]:
-        gain = line.get("gain", {}).get("pearson_r")
-        shown = "-" if gain is None else _interval([gain[k] for k in ("difference", "low", "high")])
-        cells = [f"{line['pearson_r']:.3f}", shown, f"{line['span_f1_50']:.3f}"]
-        rows.append([line["pretrain"], *cells])
-    return table(rows)
-
-
 def audit(report: dict[str, Any]) -> str:
     """Return what is found of marks that were spoilt, kind by kind."""
     rows = [
@@ -143,33 +80,38 @@ def audit(report: dict[str, Any]) -> str:
     return table(rows)
 
 
-BLOCKS = {
-    "quality": quality,
-    "speed": speed,
-    "label_memory": memory,
-    "detector": detector,
-    "jade": jade,
-    "pretraining": pretraining,
-    "audit": audit,
+BLOCKS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+    "quality": ("quality", quality),
+    "speed": ("speed", speed),
+    "label_memory": ("label_memory", memory),
+    "detector": ("detector", detector),
+    "ladder": ("reproduction", ladder),
+    "first_pass": ("reproduction", first_pass),
+    "jade": ("jade", jade),
+    "pretraining": ("pretraining", pretraining),
+    "ablation": ("ablation", ablation),
+    "claims": ("ablation", claims),
+    "audit": ("audit", audit),
 }
+"""Name of a block, the results it is made of, and what makes it."""
 
 
 def filled(text: str) -> str:
-    """Fill every marked block whose results are there."""
-    for name, render in BLOCKS.items():
-        results = RESULTS / f"{name}.json"
-        if results.exists():
+    """Fill every marked block of a page whose results are there."""
+    for name, (source, render) in BLOCKS.items():
+        results, begin, end = RESULTS / f"{source}.json", f"<!-- {name} -->", f"<!-- /{name} -->"
+        if begin in text and results.exists():
             block = render(json.loads(results.read_text()))
-            head, rest = text.split(f"<!-- {name} -->\n")
-            tail = rest.split(f"<!-- /{name} -->")[1]
-            text = f"{head}<!-- {name} -->\n{block}\n<!-- /{name} -->{tail}"
+            head, rest = text.split(f"{begin}\n")
+            tail = rest.split(end)[1]
+            text = f"{head}{begin}\n{block}\n{end}{tail}"
     return text
 
 
 def main() -> None:
-    """Write the filled README."""
-    path = ROOT / "README.md"
-    path.write_text(filled(path.read_text()))
+    """Fill the pages."""
+    for page in PAGES:
+        page.write_text(filled(page.read_text()))
 
 
 if __name__ == "__main__":

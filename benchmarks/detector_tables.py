@@ -1,0 +1,133 @@
+"""Tables of what was measured of the detector, for `benchmarks.readme`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def table(rows: list[list[str]]) -> str:
+    """Lay out rows as a Markdown table; the first is the head."""
+    head, *body = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
+
+
+def detector(report: dict[str, Any]) -> str:
+    """Each model on each data set, then the paired differences."""
+    lines = report["summary"]
+    head = [
+        "learnt from 168 windows",
+        "r",
+        "separation",
+        "F1 at IoU 0.5",
+        "0.7",
+        "CPU seconds to train",
+    ]
+    rows = [head]
+    for line in lines:
+        names = ("pearson_r", "separation", "span_f1_50", "span_f1_70")
+        cells = [f"{line[name]:.3f}" for name in names]
+        rows.append([f"{line['data']}, {line['model']}", *cells, f"{line['cpu_seconds']:.0f}"])
+    shown = [["paired difference (95 %)", "r", "F1 at IoU 0.5"]]
+    for line in report["paired"]:
+        what = f"{line['data']}: {line['a']} less {line['b']}"
+        shown.append([what, _interval(line["pearson_r"]), _interval(line["span_f1_50"])])
+    date, cores = report["machine"]["date"], report["machine"]["cores"]
+    note = f"Means of three seeds (saccades: persons). Measured {date} on {cores} cores."
+    return f"{table(rows)}\n\n{table(shown)}\n\n{note}"
+
+
+def _interval(found: list[float]) -> str:
+    middle, low, high = found
+    return f"{middle:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def jade(report: dict[str, Any]) -> str:
+    """Each single change: the first pass, the last, and windows never seen."""
+    rows = [
+        [
+            "planted medium, 100 passes",
+            "countdown loss, pass 1",
+            "its share",
+            "bar F1 at 0.5",
+            "separation",
+            "unseen windows: r",
+            "F1 at IoU 0.5",
+        ]
+    ]
+    for line in report["rows"]:
+        countdown = line["epoch_1"].get("countdown")
+        rows.append(
+            [
+                line["change"],
+                "-" if countdown is None else f"{countdown:.2f}",
+                "-" if countdown is None else f"{line['countdown_share']:.0%}",
+                f"{line['bar_f1_at_half']:.3f}",
+                f"{line['separation']:.3f}",
+                f"{line['test_r']:.3f}",
+                "-" if line["test_f1_50"] is None else f"{line['test_f1_50']:.3f}",
+            ]
+        )
+    return table(rows)
+
+
+def pretraining(report: dict[str, Any]) -> str:
+    """Mean of each kind, and its paired difference from none."""
+    rows = [["20 marked, 5,000 unlabelled windows", "r", "difference (95 %)", "F1 at IoU 0.5"]]
+    for line in report["summary"]:
+        gain = line.get("gain", {}).get("pearson_r")
+        shown = "-" if gain is None else _interval([gain[k] for k in ("difference", "low", "high")])
+        cells = [f"{line['pearson_r']:.3f}", shown, f"{line['span_f1_50']:.3f}"]
+        rows.append([line["pretrain"], *cells])
+    return table(rows)
+
+
+def ladder(report: dict[str, Any]) -> str:
+    """Each step from the predecessor to the default, and what it gave."""
+    rows = [
+        ["step, on top of those above", "r", "it gave (95 %)", "F1 at IoU 0.5", "it gave (95 %)"]
+    ]
+    for line in report["ladder"]:
+        gains = [_interval(line[k]) if k in line else "-" for k in ("r_gain", "f1_gain")]
+        r, f1 = f"{line['pearson_r']:.3f}", f"{line['span_f1_50']:.3f}"
+        rows.append([line["step"], r, gains[0], f1, gains[1]])
+    return table(rows)
+
+
+def first_pass(report: dict[str, Any]) -> str:
+    """Losses of the first pass as they were reported and as they are seen, and what follows."""
+    rows = [["countdown", "", "type", "pointers", "span", "countdown loss", "its share"]]
+    for name, line in report["first_pass"].items():
+        shares = f"{line['reported_share']:.1%} (its own losses: {line['share_that_follows']:.1%})"
+        for what, losses, share in (
+            ("reported", line["reported"], shares),
+            ("seen", line["seen"], f"{line['seen_share']:.1%}"),
+        ):
+            cells = [f"{losses[k]:.2f}" for k in ("type", "pointers", "span", "countdown")]
+            rows.append([name, what, *cells, share])
+    return table(rows)
+
+
+def ablation(report: dict[str, Any]) -> str:
+    """Show what each change of a plain detector does to it."""
+    rows = [["changed", "windows for one", "r", "difference (95 %)", "F1 at IoU 0.5", "difference"]]
+    for line in report["summary"]:
+        gains = [_interval(line[k]) if k in line else "-" for k in ("r_gain", "f1_gain")]
+        r, f1 = f"{line['pearson_r']:.3f}", f"{line['span_f1_50']:.3f}"
+        what = f"{line['model']}: {line['change']}"
+        rows.append([what, str(line["windows"]), r, gains[0], f1, gains[1]])
+    return table(rows)
+
+
+def claims(report: dict[str, Any]) -> str:
+    """Show what two ways to split overlapping children claim, and what is true."""
+    rows = [["r of overlapping children", "split", "claimed", "on windows that took no part"]]
+    for model in dict.fromkeys(row["model"] for row in report["claims"]):
+        own = [row for row in report["claims"] if row["model"] == model]
+        for way in ("random", "by parent"):
+            cells = [_over([row[k] for row in own]) for k in (way, f"{way}, in truth")]
+            rows.append([model, way, *cells])
+    return table(rows)
+
+
+def _over(values: list[float]) -> str:
+    return f"{sum(values) / len(values):.3f}"

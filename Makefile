@@ -27,7 +27,10 @@ bench: setup
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.jade
 	$(BIN)/python -m benchmarks.detector
+	$(BIN)/python -m benchmarks.reproduction
+	$(BIN)/python -m benchmarks.ablation
 	$(BIN)/python -m benchmarks.pretraining
+	$(BIN)/python -m benchmarks.story
 	$(BIN)/python -m benchmarks.readme
 
 clean:

@@ -106,7 +106,8 @@ def test_placement_equals_its_slow_twin(case, seed):
     summed = np.pad(odds.cumsum(axis=1), ((0, 0), (1, 0)))
     rise = np.pad(np.diff(odds, axis=1), ((0, 0), (1, 1)))
     columns = (regions.window, regions.low, regions.high, regions.beside, regions.start)
-    fixed = (summed, rise, *columns, regions.stop, longest)
+    logs = np.log(np.maximum(np.arange(longest + 1), 1))
+    fixed = (summed, rise, *columns, regions.stop, logs)
     n = len(regions.window)
     chance, whole = np.zeros((n, 4)), np.zeros((n, 3), np.int64)
     model._summarise(*fixed, theta, chance, whole)
@@ -336,7 +337,8 @@ def leaky(home, side):
     io.write("w.parquet", replace(data, windows=replace(data.windows, ohlc=ohlc)))
     rows = [f"{name},{s}" for name, s in zip(data.windows.ids, side, strict=True)]
     Path("split.csv").write_text("\n".join(["window_id,split", *rows]))
-    return ("audit", "--data", "w.parquet", "--threads", "1", "--folds", "2", "--out")
+    words = ("--model", "formula", "--threads", "1", "--folds", "2")
+    return ("audit", "--data", "w.parquet", *words, "--out")
 
 
 def test_a_leaking_split_exits_with_three(home):
@@ -398,7 +400,8 @@ def test_unlabelled_windows_are_compared_and_not_judged(home):
     data = synthetic.planted(24, preset="easy", seed=3, n_bars=40).data
     both = io.with_unlabelled(data, data.take([3]))
     io.write("w.parquet", both)
-    words = ("audit", "--data", "w.parquet", "--threads", "1", "--folds", "2", "--json")
+    quick = ("--model", "formula", "--threads", "1", "--folds", "2", "--json")
+    words = ("audit", "--data", "w.parquet", *quick)
     report = json.loads(run(*words, "--out", "a").stdout)
     assert report["n_windows"] == 24
     assert report["pairs"]["duplicate"] == 1

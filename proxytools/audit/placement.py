@@ -144,7 +144,8 @@ def place(prob: Float, spans: Spans) -> tuple[Regions, Placed]:
     rise = np.pad(np.diff(odds, axis=1), ((0, 0), (1, 1)))  # (N, T+1), 0 at a window's ends
     regions = Regions.of(spans, prob.shape[1])
     columns = (regions.window, regions.low, regions.high, regions.beside, regions.start)
-    fixed = (summed, rise, *columns, regions.stop, int(spans.length.max()))
+    logs = np.log(np.maximum(np.arange(spans.length.max() + 1), 1))  # (L+1,) of each length
+    fixed = (summed, rise, *columns, regions.stop, logs)
 
     def cost(theta: Array) -> tuple[float, Array]:
         slope = np.zeros(N_TERMS)
@@ -159,13 +160,15 @@ def place(prob: Float, spans: Spans) -> tuple[Regions, Placed]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _score(summed: Array, rise: Array, s: int, e: int, beside: bool, theta: Array) -> float:
+def _score(
+    summed: Array, rise: Array, logs: Array, s: int, e: int, beside: bool, theta: Array
+) -> float:
     """``theta . x`` of the span [s, e) of one window."""
     score: float = (
         theta[0] * (summed[e] - summed[s])
         + theta[1] * (rise[s] - rise[e])
         + theta[2] * (e - s)
-        + theta[3] * np.log(e - s)
+        + theta[3] * logs[e - s]
         + theta[5 if beside else 4]
     )
     return score
@@ -173,13 +176,20 @@ def _score(summed: Array, rise: Array, s: int, e: int, beside: bool, theta: Arra
 
 @numba.njit(cache=True, nogil=True)
 def _add(
-    slope: Array, times: float, summed: Array, rise: Array, s: int, e: int, beside: bool
+    slope: Array,
+    times: float,
+    summed: Array,
+    rise: Array,
+    logs: Array,
+    s: int,
+    e: int,
+    beside: bool,
 ) -> None:
     """Add ``x`` of the span [s, e), so many times."""
     slope[0] += times * (summed[e] - summed[s])
     slope[1] += times * (rise[s] - rise[e])
     slope[2] += times * (e - s)
-    slope[3] += times * np.log(e - s)
+    slope[3] += times * logs[e - s]
     slope[5 if beside else 4] += times
 
 
@@ -187,22 +197,22 @@ def _add(
 def _distribution(
     summed: Array,
     rise: Array,
+    logs: Array,
     low: int,
     high: int,
     beside: bool,
-    longest: int,
     theta: Array,
     prob: Array,
 ) -> float:
     """Fill ``prob[s, n]`` with the probability of n bars from s on; return log of that of none."""
     top = 0.0
     for s in range(low, high):
-        for n in range(1, min(longest, high - s) + 1):
-            prob[s, n] = _score(summed, rise, s, s + n, beside, theta)
+        for n in range(1, min(len(logs) - 1, high - s) + 1):
+            prob[s, n] = _score(summed, rise, logs, s, s + n, beside, theta)
             top = max(top, prob[s, n])
     mass = np.exp(-top)
     for s in range(low, high):
-        for n in range(1, min(longest, high - s) + 1):
+        for n in range(1, min(len(logs) - 1, high - s) + 1):
             prob[s, n] = np.exp(prob[s, n] - top)
             mass += prob[s, n]
     prob[low:high] /= mass
@@ -219,22 +229,22 @@ def _likelihood(
     beside: Bool,
     start: Int,
     stop: Int,
-    longest: int,
+    logs: Array,
     theta: Array,
     slope: Array,
 ) -> float:
     """Log likelihood of all regions; its gradient is added to ``slope``."""
     likelihood = 0.0
-    prob = np.zeros((summed.shape[1], longest + 1))
+    prob = np.zeros((summed.shape[1], len(logs)))
     for r in range(len(window)):
         total, edge, one = summed[window[r]], rise[window[r]], beside[r]
-        likelihood += _distribution(total, edge, low[r], high[r], one, longest, theta, prob)
+        likelihood += _distribution(total, edge, logs, low[r], high[r], one, theta, prob)
         for s in range(low[r], high[r]):
-            for n in range(1, min(longest, high[r] - s) + 1):
-                _add(slope, -prob[s, n], total, edge, s, s + n, one)
+            for n in range(1, min(len(logs) - 1, high[r] - s) + 1):
+                _add(slope, -prob[s, n], total, edge, logs, s, s + n, one)
         if start[r] >= 0:
-            likelihood += _score(total, edge, start[r], stop[r], one, theta)
-            _add(slope, 1.0, total, edge, start[r], stop[r], one)
+            likelihood += _score(total, edge, logs, start[r], stop[r], one, theta)
+            _add(slope, 1.0, total, edge, logs, start[r], stop[r], one)
     return likelihood
 
 
@@ -248,19 +258,19 @@ def _summarise(
     beside: Bool,
     start: Int,
     stop: Int,
-    longest: int,
+    logs: Array,
     theta: Array,
     chance: Array,
     whole: Int,
 ) -> None:
     """Fill the columns of `Placed`."""
-    prob = np.zeros((summed.shape[1], longest + 1))
+    prob = np.zeros((summed.shape[1], len(logs)))
     for r in range(len(window)):
         total, edge = summed[window[r]], rise[window[r]]
-        none = _distribution(total, edge, low[r], high[r], beside[r], longest, theta, prob)
+        none = _distribution(total, edge, logs, low[r], high[r], beside[r], theta, prob)
         chance[r, 0], best = np.exp(none), -1.0
         for s in range(low[r], high[r]):
-            for n in range(1, min(longest, high[r] - s) + 1):
+            for n in range(1, min(len(logs) - 1, high[r] - s) + 1):
                 e, p = s + n, prob[s, n]
                 whole[r, 2] += 1
                 if start[r] >= 0:

@@ -94,7 +94,7 @@ def _paired(differences: list[float]) -> list[float]:
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=1, help="First seed.")
     parser.add_argument("--out", type=Path, default=RESULTS / "suggest.json")
     given = parser.parse_args()

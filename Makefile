@@ -30,6 +30,8 @@ bench: setup
 	$(BIN)/python -m benchmarks.reproduction
 	$(BIN)/python -m benchmarks.ablation
 	$(BIN)/python -m benchmarks.pretraining
+	$(BIN)/python -m benchmarks.audit
+	$(BIN)/python -m benchmarks.suggest
 	$(BIN)/python -m benchmarks.story
 	$(BIN)/python -m benchmarks.readme
 

@@ -80,6 +80,19 @@ def audit(report: dict[str, Any]) -> str:
     return table(rows)
 
 
+def suggested(report: dict[str, Any]) -> str:
+    """Windows that were suggested beside random ones."""
+    rows = [["100 marked windows", "random: r (F1)", "suggested: r (95 %)", "F1 (95 %)"]]
+    for line in report["summary"]:
+        kind = "every window holds a span" if not line["empty"] else "half of them hold none"
+        before, gain = line["random"], line["gain"]
+        plain = f"{before['pearson_r']:.3f} ({before['span_f1_50']:.2f})"
+        found = [gain[name] for name in ("pearson_r", "span_f1_50")]
+        paired = [f"{mean:+.3f} ({low:+.3f} to {high:+.3f})" for mean, low, high in found]
+        rows.append([f"planted {line['preset']}, {kind}", plain, *paired])
+    return table(rows)
+
+
 BLOCKS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "quality": ("quality", quality),
     "speed": ("speed", speed),
@@ -92,6 +105,7 @@ BLOCKS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "ablation": ("ablation", ablation),
     "claims": ("ablation", claims),
     "audit": ("audit", audit),
+    "suggest": ("suggest", suggested),
 }
 """Name of a block, the results it is made of, and what makes it."""
 

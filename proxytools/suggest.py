@@ -182,7 +182,7 @@ def choose(windows: Windows, rank: Array, n: int) -> list[int]:
         chosen.append(candidate)
         free &= splits.clear_of(place, place.take([candidate]))
         free &= vectors @ vectors[candidate] < ALIKE
-        free[candidate] = False  # a flat one is like none, not even itself
+        free &= (windows.ohlc != windows.ohlc[candidate]).any(axis=(1, 2))  # flat ones too
     return chosen
 
 

@@ -123,10 +123,7 @@ def test_near_copies_and_flat_windows_are_chosen_once():
     ohlc = np.stack([BARS[:20], 3 * BARS[:20] + 5, np.ones((20, 4)), np.ones((20, 4))])
     windows = Windows(ohlc, np.array([*"abcd"]))
     chosen = suggest.choose(windows, np.array([2.0, 1.0, 4.0, 3.0]), 4)
-    assert chosen[:2] == [2, 3] or chosen[0] == 2
-    assert 1 not in chosen
-    assert 0 in chosen
-    assert len(set(chosen)) == len(chosen)
+    assert chosen == [2, 0]  # the flat ones are equal, so one is enough
 
 
 def test_the_best_windows_come_first_and_are_ready_to_mark(home, made):
@@ -213,9 +210,7 @@ def test_one_flat_window_is_suggested_without_spans(home, made):
     frame.to_csv("flat.csv", index=False)
     run("suggest", made / "b", "--bars", "flat.csv", "--out", "next.parquet")
     assert io.read("next.parquet").windows.ids.tolist() == ["flat:0"]
-    if not Path("next.spans.csv").exists():
-        return
-    assert exchange.read_suggestions(Path("next.spans.csv"))
+    assert not Path("next.spans.csv").exists()
 
 
 def test_what_cannot_be_used_is_refused(home, made):

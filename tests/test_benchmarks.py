@@ -1,0 +1,115 @@
+"""The benchmarks others rest on: they run, resume, and put methods in the order they should."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import labels, peers
+from benchmarks.structured import StructuredBoosting
+from proxytools import features, synthetic
+from proxytools.errors import InputError
+from proxytools.metrics.bar import pearson
+from proxytools.types import Proxy, Spans
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def data():
+    return synthetic.planted(40, preset="easy", seed=400, n_bars=60).data
+
+
+def test_the_quick_benchmark_puts_methods_in_order_and_goes_on_where_it_stopped(tmp_path):
+    out = tmp_path / "labels.json"
+    quick = ["--quick", "--labels", "60", "--threads", "1", "--out", out]
+    words = [sys.executable, "-m", "benchmarks.labels", *quick]
+    limits = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+    words += ["--models", "constant,random,position-prior,formula,lightgbm"]
+    runs = [subprocess.run(words, cwd=ROOT, env=limits, capture_output=True) for _ in range(2)]
+    assert [run.returncode for run in runs] == [0, 0], runs[0].stderr.decode()
+    assert b"seed 1" in runs[0].stdout
+    assert b"seed 1" not in runs[1].stdout  # measured once
+    lines = {row["model"]: row for row in json.loads(out.read_text())["summary"]}
+    r = {model: line["pearson_r"] for model, line in lines.items()}
+    assert abs(r["random"]) < 0.03
+    assert r["constant"] == 0
+    assert r["constant"] < r["position-prior"] < r["formula"] < r["lightgbm"] < 1
+    for line in lines.values():
+        low, high = line["r_interval"]
+        assert low <= line["pearson_r"] <= high
+        assert line["of_ceiling"] == pytest.approx(line["pearson_r"] / line["ceiling"])
+
+
+def rows(**r):
+    names = ("constant", "random", "position-prior", "formula", "lightgbm")
+    usual = dict(zip(names, (0.0, 0.01, 0.2, 0.5, 0.6), strict=True)) | r
+    return [{"data": "a", "labels": 20, "model": m, "pearson_r": v} for m, v in usual.items()]
+
+
+@pytest.mark.parametrize(
+    "off", [{"formula": 0.1}, {"formula": 0.7}, {"random": 0.3, "formula": 0.5}, {"random": -0.1}]
+)
+def test_disorder_is_named(off):
+    assert labels.disorder(rows()) == []
+    assert labels.disorder(rows(**off))
+
+
+def test_what_more_labels_give_is_paired_by_seed():
+    found = [
+        {"data": "a", "seed": seed, "labels": n, "model": "m", "pearson_r": 0.1 * seed + gain}
+        for seed in (1, 2, 3)
+        for n, gain in ((20, 0.0), (50, 0.25))
+    ]
+    (line,) = labels.gains([*found, {**found[0], "seed": 4}])  # which has nothing to be paired with
+    assert (line["from"], line["to"]) == (20, 50)
+    assert line["r_gain"] == pytest.approx([0.25, 0.25, 0.25])
+
+
+def test_saccades_hold_out_one_person(monkeypatch):
+    planted = synthetic.planted(30, preset="easy", seed=5).data
+    planted.windows.__dict__["parent"] = np.repeat(["a", "b", "c"], 10)
+    monkeypatch.setattr(labels.saccades, "load", lambda: planted)
+    for source in labels.sources(("saccades",), 5, 500):
+        (tested,) = set(source.test.windows.parent)
+        assert tested not in set(source.train.windows.parent)
+        assert len(source.train) == 20
+        assert len(set(source.train.windows.parent[:8])) == 2  # shuffled
+
+
+@pytest.mark.parametrize("name", ["unet", "label-studio-lstm", "ruptures", "lightgbm-segmental"])
+def test_every_peer_is_a_proxy_that_finds_something(name, data, monkeypatch):
+    for recipe in peers.RECIPES:
+        small = {**peers.RECIPES[recipe].__dict__, "epochs": 8, "members": 1}
+        monkeypatch.setitem(peers.RECIPES, recipe, peers.Recipe(**small))
+    proxy = labels.make(name, seed=1, threads=1)
+    assert isinstance(proxy, Proxy)
+    own = labels.Computed(data)[proxy.feature_set]
+    first, rest = np.arange(25), np.arange(25, 40)
+    fitted = proxy.fit(own.take(first), data.take(first))
+    prob = fitted.predict(own.take(rest))
+    assert prob.shape == (15, 60)
+    assert pearson(prob, data.take(rest).mask) > 0.25
+    assert len(fitted.detect(own.take(rest)))
+    again = labels.make(name, seed=1, threads=1).fit(own.take(first), data.take(first))
+    np.testing.assert_array_equal(again.predict(own.take(rest)), prob)
+
+
+def test_peers_read_bars_in_any_unit_and_at_any_level(data):
+    ohlc = data.windows.ohlc
+    own = peers.bars(ohlc).values
+    np.testing.assert_allclose(peers.bars(7 * ohlc - 3e4).values, own, atol=1e-4)
+    flat = peers.bars(np.full((1, 9, 4), 5.0)).values
+    assert not flat.any()
+    proxy = peers.Ruptures().fit(peers.bars(ohlc), data)
+    assert isinstance(proxy.detect(peers.bars(np.full((1, 60, 4), 5.0))), Spans)
+
+
+def test_structure_needs_marks(data):
+    own = features.compute(data.windows.ohlc, "full")
+    with pytest.raises(InputError, match="marks"):
+        StructuredBoosting().fit(own, data, target=data.mask)

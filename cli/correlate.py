@@ -28,6 +28,7 @@ from cli import complete, inputs, models, options, show
 @click.option("--permutations", default=199, type=click.IntRange(1), help="Draws of the null.")
 @options.folds
 @options.out
+@options.track
 @options.seed
 @options.threads
 @options.as_json
@@ -78,5 +79,6 @@ def correlate(**given: Any) -> None:
     else:
         show.rows(rows, f"{int(data.labelled.sum())} labelled windows, everything held out")
     show.note(f"Wrote {out}", quiet=given["quiet"])
+    inputs.log_run(out, given)
     if given["gate"] is not None:
         leaderboard.check_gate(rows, given["gate"])

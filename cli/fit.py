@@ -27,6 +27,7 @@ from cli import complete, inputs, models, options, show
 @click.option("--require-causal", is_flag=True, help="Refuse features that look ahead.")
 @options.folds
 @options.out
+@options.track
 @options.seed
 @options.threads
 @options.as_json
@@ -84,6 +85,7 @@ def fit(**given: Any) -> None:
     else:
         show.metrics(metrics, f"{given['model']}, held out on {int(data.labelled.sum())} windows")
     show.note(f"Wrote {out}", quiet=quiet)
+    inputs.log_run(out, given)
 
 
 @contextmanager

@@ -112,6 +112,15 @@ def reopen_run(path: Path, given: dict[str, Any], processes: int) -> AbstractCon
     return resuming.resume(path, inputs=_hashes(given), processes=processes)
 
 
+def log_run(path: Path, given: dict[str, Any]) -> None:
+    """Log a finished run where ``--track`` says."""
+    if given["track"]:
+        from proxytools import tracking
+
+        identifier = tracking.log(path)
+        show.note(f"Tracked as MLflow run {identifier}", quiet=given["quiet"])
+
+
 def _hashes(given: dict[str, Any]) -> dict[str, str]:
     from proxytools import io
 

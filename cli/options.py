@@ -66,6 +66,15 @@ def _check_keys(path: Path, found: Iterable[str], known: Iterable[str], expected
             )
 
 
+def _check_tracking(ctx: click.Context, param: click.Parameter, tracker: str | None) -> str | None:
+    """Refuse now what would be refused when the work is done."""
+    if tracker:
+        from proxytools import tracking
+
+        tracking.check()
+    return tracker
+
+
 def options(*decorators: Command) -> Command:
     """Join option decorators into one, in reading order."""
     return lambda command: reduce(lambda done, add: add(done), reversed(decorators), command)
@@ -97,6 +106,12 @@ feature_set = click.option(
 folds = options(
     click.option("--folds", default=5, type=click.IntRange(2), help="Grouped folds."),
     click.option("--embargo", default="0", help="Time kept free after test windows, as 2h."),
+)
+track = click.option(
+    "--track",
+    type=click.Choice(["mlflow"]),
+    callback=_check_tracking,
+    help="Log the finished run to MLflow as well: settings, metrics and files.",
 )
 out = click.option("--out", type=PATH, help="New run directory.  [default: runs/<command>-<time>]")
 

@@ -71,6 +71,7 @@ device = click.option(
     type=options.RUN,
     help="Go on with a run that was interrupted, to the same end; its options are those of then.",
 )
+@options.track
 @options.seed
 @options.threads
 @options.as_json
@@ -143,6 +144,7 @@ def _train(given: dict[str, Any]) -> None:
             show.gain(metrics["pretraining_gain"], given["pretrain"])
         click.echo("\n" + (out / "verdict.txt").read_text(), nl=False)
     show.note(f"Wrote {out}", quiet=given["quiet"])
+    inputs.log_run(out, given)
 
 
 @click.command()

@@ -23,6 +23,7 @@ FLOORS = {
     "proxytools.exchange": 2.5,
     "proxytools.marking": 2.7,
     "proxytools.resuming": 2.5,
+    "proxytools.tracking": 2.5,
     "proxytools.features": 2,
     "proxytools.metrics": 2,
     "proxytools.proxies": 3,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.curve_tables import growth, labels, more
 from benchmarks.detector_tables import (
     ablation,
     claims,
@@ -97,6 +98,9 @@ BLOCKS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "quality": ("quality", quality),
     "speed": ("speed", speed),
     "label_memory": ("label_memory", memory),
+    "labels": ("labels", labels),
+    "more_labels": ("labels", more),
+    "growth": ("growth", growth),
     "detector": ("detector", detector),
     "ladder": ("reproduction", ladder),
     "first_pass": ("reproduction", first_pass),

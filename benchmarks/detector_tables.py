@@ -107,6 +107,15 @@ def first_pass(report: dict[str, Any]) -> str:
     return table(rows)
 
 
+def splits(report: dict[str, Any]) -> str:
+    """Show what two ways to split overlapping windows claim, and what is true."""
+    rows = [["split of overlapping windows", "r claimed", "r on windows that took no part"]]
+    for way in dict.fromkeys(row["split"] for row in report["splits"]):
+        own = [row for row in report["splits"] if row["split"] == way]
+        rows.append([way, *(_over([row[k] for row in own]) for k in ("claimed_r", "true_r"))])
+    return table(rows)
+
+
 def ablation(report: dict[str, Any]) -> str:
     """Show what each change of a plain detector does to it."""
     rows = [["changed", "windows for one", "r", "difference (95 %)", "F1 at IoU 0.5", "difference"]]

@@ -19,6 +19,7 @@ from benchmarks.detector_tables import (
     jade,
     ladder,
     pretraining,
+    splits,
     table,
 )
 
@@ -104,6 +105,7 @@ BLOCKS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "detector": ("detector", detector),
     "ladder": ("reproduction", ladder),
     "first_pass": ("reproduction", first_pass),
+    "splits": ("reproduction", splits),
     "jade": ("jade", jade),
     "pretraining": ("pretraining", pretraining),
     "ablation": ("ablation", ablation),

@@ -86,7 +86,7 @@ def suggested(report: dict[str, Any]) -> str:
     """Windows that were suggested beside random ones."""
     rows = [["100 marked windows", "random: r (F1)", "suggested: r (95 %)", "F1 (95 %)"]]
     for line in report["summary"]:
-        kind = "every window holds a span" if not line["empty"] else "half of them hold none"
+        kind = f"a span in {1 - line['empty']:.0%} of windows"
         before, gain = line["random"], line["gain"]
         plain = f"{before['pearson_r']:.3f} ({before['span_f1_50']:.2f})"
         found = [gain[name] for name in ("pearson_r", "span_f1_50")]

@@ -1,10 +1,10 @@
 """Whether windows that `proxytools suggest` chooses are worth more than random ones.
 
-``python -m benchmarks.suggest`` starts from 20 planted windows marked at random, marks 80 more of a
-pool of 1,000 in four rounds, either those suggested or random ones, and tests on 500 others. It
-writes ``benchmarks/results/suggest.json``. Differences are paired by seed, their 95 % intervals are
-Student's t. The logistic proxy learns and is asked; how windows are valued was chosen on planted
-seeds from 300 on.
+``python -m benchmarks.suggest`` starts from 20 planted windows marked at random (or more, until 6
+spans are among them), marks 80 more of a pool of 1,000 in four rounds, either those suggested or
+random ones, and tests on 500 others. It writes ``benchmarks/results/suggest.json``. Differences are
+paired by seed, their 95 % intervals are Student's t. The logistic proxy learns and is asked; how
+windows are valued and drawn was chosen on planted seeds from 300 on.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from proxytools.metrics.span import span_metrics
 from proxytools.proxies import make
 from proxytools.types import FeatureSet, SpanDataset
 
-START, ROUND, ROUNDS, POOL, TESTED = 20, 20, 4, 1000, 500
-DATA = tuple((preset, empty) for preset in ("medium", "hard") for empty in (0.0, 0.5))
+START, SPANS, ROUND, ROUNDS, POOL, TESTED = 20, 6, 20, 4, 1000, 500
+DATA = tuple((preset, empty) for preset in ("medium", "hard") for empty in (0.0, 0.5, 0.8))
 METRICS = ("pearson_r", "span_f1_50")
 Row = dict[str, Any]
 
@@ -36,21 +36,22 @@ def measure(preset: str, empty: float, seed: int) -> Row:
     own = features.compute(data.windows.ohlc, "full")
     draw = np.random.default_rng(seed)
     order = draw.permutation(POOL)
-    marked = order[:START]
+    enough = np.searchsorted(data.spans.count[order].cumsum(), SPANS) + 1
+    start = marked = order[: max(START, int(enough))]
     for _ in range(ROUNDS):
         rest = np.setdiff1d(order, marked)
         prob = _learnt(marked, own, data, seed).predict(own.take(rest))
         rank = suggest.priority(suggest.value(prob[None]), draw)
         chosen = suggest.choose(data.windows.take(rest), rank, ROUND)
         marked = np.append(marked, rest[chosen])
-    at_random = order[: START + ROUND * ROUNDS]
+    at_random = order[: len(start) + ROUND * ROUNDS]
     return {
         "preset": preset,
         "empty": empty,
         "seed": seed,
         "suggested": _tested(marked, own, data, seed),
         "random": _tested(at_random, own, data, seed),
-        "start": _tested(order[:START], own, data, seed),
+        "start": _tested(start, own, data, seed),
     }
 
 

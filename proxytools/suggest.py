@@ -1,6 +1,6 @@
 """Which windows to mark next: those whose marks are worth most, no two of them alike.
 
-A window's value is how unsure the models are of its bars. Taking the most valuable ones outright
+A window's value is the squared error that the models expect of themselves on its bars. Taking the most valuable ones outright
 fills a round with windows of one sort, on which thresholds are then learnt that fit no others; so
 they are drawn at random, the more probably the more valuable, as in the stochastic batches of
 Kirsch et al. 2023. Each one drawn puts aside what shares its bars or is a near copy of it. Windows
@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from scipy.special import entr
 
 from proxytools import exchange, features, io, splits
 from proxytools.errors import InputError
@@ -57,20 +56,20 @@ class Suggestions:
 
 
 def value(prob: Float) -> Array:
-    """(N,) what it is worth to know the marks of a window.
+    """(N,) expected squared error of a window's probabilities, summed over its bars.
 
     Parameters
     ----------
     prob : (M, N, T) float
-        Probability of lying in a span, by ``M`` models.
+        Probability of lying in a span, by ``M`` models; where they differ, their mean is unsure.
 
     Examples
     --------
     >>> value(np.array([[[0.0, 1.0], [0.4, 0.5]]])).round(2)
-    array([0.  , 1.37])
+    array([0.  , 0.49])
     """
     mean = np.asarray(prob, np.float64).mean(axis=0)  # (N, T)
-    return np.asarray((entr(mean) + entr(1 - mean)).sum(axis=1))
+    return np.asarray((mean * (1 - mean)).sum(axis=1))
 
 
 def priority(worth: Array, rng: np.random.Generator) -> Array:

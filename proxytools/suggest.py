@@ -1,11 +1,12 @@
 """Which windows to mark next: those whose marks are worth most, no two of them alike.
 
-A window's value is the squared error that the models expect of themselves on its bars. Taking the most valuable ones outright
-fills a round with windows of one sort, on which thresholds are then learnt that fit no others; so
-they are drawn at random, the more probably the more valuable, as in the stochastic batches of
-Kirsch et al. 2023. Each one drawn puts aside what shares its bars or is a near copy of it. Windows
-are cut from long bars one after the other, without regard to what is in them, so that the place of
-a span in its window tells nothing; only the best are held, so memory does not grow with the bars.
+A window's value is the squared error that the models expect of themselves on its bars. Taking the
+most valuable ones outright fills a round with windows of one sort, on which thresholds are then
+learnt that fit no others; so they are drawn at random, the more probably the more valuable, as in
+the stochastic batches of Kirsch et al. 2023. Each one drawn puts aside what shares its bars or is a
+near copy of it. Windows are cut from long bars one after the other, without regard to what is in
+them, so that the place of a span in its window tells nothing; only the best are held, so memory
+does not grow with the bars.
 """
 
 from __future__ import annotations

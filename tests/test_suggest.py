@@ -71,7 +71,8 @@ def test_value_is_highest_for_what_nobody_knows(seed, n_models):
     worth = suggest.value(prob)
     assert ((worth >= 0) & (worth <= suggest.value(np.full((1, 5, 7), 0.5)) + 1e-12)).all()
     assert suggest.value(np.round(prob[:1])) == pytest.approx(0)
-    slow = [sum(-p * np.log(p) - (1 - p) * np.log(1 - p) for p in row) for row in prob.mean(axis=0)]
+    mean = prob.mean(axis=0)
+    slow = [sum(p * (1 - p) ** 2 + (1 - p) * p**2 for p in row) for row in mean]
     assert worth == pytest.approx(slow)
 
 

@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 
 from proxytools import evaluate, io, leaderboard, plots, splits, synthetic
 from proxytools.label import central, job
+from proxytools.metrics.bar import pearson
 from proxytools.proxies import make, store
 from proxytools.proxies.bars import BarProxy
 from proxytools.types import Windows
@@ -39,6 +41,14 @@ def sample() -> synthetic.Planted:
 def fitted() -> evaluate.CrossFit:
     """Held-out probabilities of a logistic regression."""
     return evaluate.cross_fit(make("logistic", threads=1), sample().data, n_folds=5)
+
+
+@cache
+def model() -> store.Model:
+    """Return the same, fitted on all windows."""
+    proxy, data = make("logistic", threads=1), sample().data
+    own = evaluate.compute(data, [proxy])[proxy.feature_set]
+    return store.Model.of(proxy.fit(own, data), data, own)
 
 
 def _place() -> int:
@@ -93,16 +103,15 @@ def draw_split(axes: Any, drawn: Drawn) -> None:
 
 def held_out() -> Drawn:
     """Correlations on the windows that were learnt from, and on windows held out."""
-    forest = BarProxy(RandomForestClassifier(12, random_state=0), "forest", "causal")
-    data = sample().data
-    found = {"logistic": fitted(), "forest": evaluate.cross_fit(forest, data, n_folds=5)}
-    rows = {}
-    for name, proxy in (("logistic", make("logistic", threads=1)), ("forest", forest)):
-        own = evaluate.compute(data, [proxy])[proxy.feature_set]
-        learnt = proxy.fit(own, data).predict(own)
-        seen = float(np.corrcoef(learnt.ravel(), data.mask.ravel())[0, 1])
-        rows[name] = [round(seen, 3), round(found[name].metrics["pearson_r"], 3)]
-    return rows
+    data, trees = sample().data, RandomForestClassifier(12, random_state=0)
+    full = evaluate.compute(data, [model().proxy])["full"]
+    logistic = model().proxy.predict(full)
+    forest = BarProxy(trees, "forest", "directionless", inner_folds=2)
+    own = evaluate.compute(data, [forest])[forest.feature_set]
+    learnt = {"logistic": logistic, "forest": clone(forest).fit(own, data).predict(own)}
+    unseen = {"logistic": fitted(), "forest": evaluate.cross_fit(forest, data, n_folds=3)}
+    seen = {name: pearson(prob, data.mask) for name, prob in learnt.items()}
+    return {name: _rounded([seen[name], unseen[name].metrics["pearson_r"]]) for name in seen}
 
 
 def draw_held_out(axes: Any, drawn: Drawn) -> None:
@@ -143,7 +152,7 @@ def draw_ceiling(axes: Any, drawn: Drawn) -> None:
 def gate() -> Drawn:
     """Put three proxies on a leaderboard."""
     names = ("logistic", "formula", "formula-classic")
-    proxies = [make(name, threads=1) for name in names]
+    proxies = [make(name, features="directionless", threads=1) for name in names]
     rows = leaderboard.correlate(proxies, sample().data, permutations=1)
     shown = {row.model: _rounded([row.pearson_r, row.ci_low, row.ci_high]) for row in rows}
     passed = [row.model for row in rows if row.passes()]
@@ -164,12 +173,9 @@ def draw_gate(axes: Any, drawn: Drawn) -> None:
 
 def soft_labels() -> Drawn:
     """Bars nobody marked, and what a proxy says of them."""
-    proxy, learnt = make("logistic", threads=1), sample().data
-    own = evaluate.compute(learnt, [proxy])[proxy.feature_set]
-    model = store.Model.of(proxy.fit(own, learnt), learnt, own)
     bars = synthetic.planted(1, preset="medium", seed=5, n_bars=300, layout="several").data
     piece = io.Piece("planted", 0, None, bars.windows.ohlc[0], first=True, last=True)
-    prob = [job.score(model, batch) for batch in central.batches([piece], model.n_bars)]
+    prob = [job.score(model(), batch) for batch in central.batches([piece], model().n_bars)]
     close = bars.windows.ohlc[0, :, 3]
     return {
         "close": _rounded(close),

@@ -84,7 +84,7 @@ def audit(report: dict[str, Any]) -> str:
 
 def suggested(report: dict[str, Any]) -> str:
     """Windows that were suggested beside random ones."""
-    rows = [["100 marked windows", "random: r (F1)", "suggested: r (95 %)", "F1 (95 %)"]]
+    rows = [["100 windows marked", "random: r (F1)", "suggested: r (95 %)", "F1 (95 %)"]]
     for line in report["summary"]:
         kind = f"a span in {1 - line['empty']:.0%} of windows"
         before, gain = line["random"], line["gain"]

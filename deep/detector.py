@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from deep.augment import children, children_of
@@ -22,7 +23,7 @@ from deep.teacher import teacher
 from deep.train import Observer
 from proxytools import features as feature_sets
 from proxytools.errors import InputError
-from proxytools.proxies.bars import check_target
+from proxytools.proxies.bars import check_target, forget
 from proxytools.types import FeatureSet, Float, Int, SoftLabels, SpanDataset, Spans
 
 INNER_FOLDS = 3
@@ -129,6 +130,7 @@ class SpanDetector(BaseEstimator):
         DeviceError
             The device is not there.
         """
+        forget(self)
         device = resolve(self.device)
         self.feature_names_ = features.names
         if target is None:
@@ -216,6 +218,7 @@ class SpanDetector(BaseEstimator):
 
     def _batches(self, features: FeatureSet) -> Iterator[tuple[Int, Tensor]]:
         """Windows, and their features on the device of the model."""
+        check_is_fitted(self, "ensemble_")
         if features.names != self.feature_names_:
             raise InputError(
                 f"features of {self.name}",

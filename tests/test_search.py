@@ -111,8 +111,9 @@ def test_soft_targets_are_searched_on():
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(SPACES)))
 def test_a_proxy_without_a_space_is_refused(name):
+    data = small.planted()
     with pytest.raises(InputError, match="search"):
-        Searched(small.proxy(name))
+        Searched(small.proxy(name)).fit(small.computed(data, name), data)
 
 
 def test_every_trial_is_told_of(capfd):

@@ -9,10 +9,11 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
-from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
 from proxytools import decode, splits
 from proxytools.errors import InputError
+from proxytools.proxies import nested
 from proxytools.proxies.canonical import canonical
 from proxytools.proxies.trees import UNREADABLE, check_sklearn
 from proxytools.types import FeatureSet, Float, SpanDataset, Spans
@@ -50,6 +51,12 @@ class BarProxy(BaseEstimator):
         Grouped folds inside `fit`; 0 chooses nothing and leaves the default decoder.
     seed : int
 
+    Notes
+    -----
+    Pipelines and scikit-learn's searches are classifiers too. A search inside deals out bars, not
+    windows, and so flatters itself; `proxytools.proxies.search.Searched` deals out windows. What is
+    reported is held out either way.
+
     Attributes
     ----------
     held_out_ : (n, T) float32
@@ -84,6 +91,7 @@ class BarProxy(BaseEstimator):
         InputError
             There is no labelled window, no bar of either class, or a target outside [0, 1].
         """
+        forget(self)
         values, y, data = self._training(features, data, target)
         if self.inner_folds:
             self._choose(values, y, data)
@@ -104,6 +112,7 @@ class BarProxy(BaseEstimator):
 
     def predict(self, features: FeatureSet) -> NDArray[np.float32]:
         """(N, T) probability of lying in a span."""
+        check_is_fitted(self, "model_")
         if features.names != self.feature_names_:
             raise InputError(
                 f"features of {self.name}",
@@ -114,7 +123,8 @@ class BarProxy(BaseEstimator):
 
     def detect(self, features: FeatureSet) -> Spans:
         """Spans, by the decoder chosen on inner held-out probabilities."""
-        return self.decoder_.spans(self.predict(features))
+        prob = self.predict(features)
+        return self.decoder_.spans(prob)
 
     def _training(
         self, features: FeatureSet, data: SpanDataset, target: Float | None
@@ -186,19 +196,19 @@ class BarProxy(BaseEstimator):
             y = np.repeat([1, 0], len(y))
             rows, y, weight = rows[weight > 0], y[weight > 0], weight[weight > 0]
         model = clone(self.classifier)
-        name = "sample_weight"
-        if isinstance(model, Pipeline):
-            name = f"{model.steps[-1][0]}__{name}"
-        weights = {} if np.all(weight == 1.0) else {name: weight}
-        model.fit(rows, y.astype(np.int64), **weights)
-        if "n_jobs" in model.get_params(deep=False):
-            model.set_params(n_jobs=1)  # else votes add up in the order in which threads finish
-        return model
+        weights = {} if np.all(weight == 1.0) else {nested.weight_name(model): weight}
+        return nested.predictor(model.fit(rows, y.astype(np.int64), **weights))
 
     def _prob(self, model: Any, rows: Rows) -> Float:
         """(n,) probability of the span class."""
         prob: Float = model.predict_proba(rows)[:, 1]
         return prob
+
+
+def forget(estimator: BaseEstimator) -> None:
+    """Drop what an earlier fit left, so that no part of it outlives the next."""
+    for name in [name for name in vars(estimator) if name.endswith("_")]:
+        delattr(estimator, name)
 
 
 def _rows(values: Rows) -> Rows:

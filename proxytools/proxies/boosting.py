@@ -58,7 +58,7 @@ class BoostedProxy(BarProxy):
         threads: int = 0,
     ) -> None:
         self.params = params
-        self.name = name or self.library
+        self.name = self.library if name is None else name
         self.feature_set = feature_set
         self.rounds = rounds
         self.patience = patience

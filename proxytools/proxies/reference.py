@@ -7,10 +7,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 
 from proxytools.decode import Decoder
 from proxytools.errors import InputError
-from proxytools.proxies.bars import check_target
+from proxytools.proxies.bars import check_target, forget
 from proxytools.types import FeatureSet, Float, SpanDataset, Spans
 
 
@@ -22,6 +23,7 @@ class _Reference(BaseEstimator):
 
     def fit(self, features: FeatureSet, data: SpanDataset, target: Float | None = None) -> Self:
         """Remember the mean mask of the labelled windows, or mean target, by bar index."""
+        forget(self)
         if target is None:
             target = data.take(data.labelled).mask.astype(np.float32)
         check_target(target, (len(target), data.n_bars))
@@ -34,6 +36,11 @@ class _Reference(BaseEstimator):
 
     def predict(self, features: FeatureSet) -> NDArray[np.float32]:
         """(N, T) probability of lying in a span."""
+        check_is_fitted(self)
+        return self._prob(*features.values.shape[:2])
+
+    def _prob(self, n: int, n_bars: int) -> NDArray[np.float32]:
+        """(n, n_bars) of ``n`` windows."""
         raise NotImplementedError
 
 
@@ -42,22 +49,20 @@ class Constant(_Reference):
 
     name = "constant"
 
-    def predict(self, features: FeatureSet) -> NDArray[np.float32]:
-        """(N, T) the same number in every bar."""
-        return np.full(features.values.shape[:2], self.mean_mask_.mean(), np.float32)
+    def _prob(self, n: int, n_bars: int) -> NDArray[np.float32]:
+        return np.full((n, n_bars), self.mean_mask_.mean(), np.float32)
 
 
 class Random(_Reference):
-    """Uniform noise: shows what chance looks like at this sample size."""
+    """Uniform noise in [0, 1): shows what chance looks like at this sample size."""
 
     name = "random"
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
-    def predict(self, features: FeatureSet) -> NDArray[np.float32]:
-        """(N, T) uniform in [0, 1)."""
-        return np.random.default_rng(self.seed).random(features.values.shape[:2], np.float32)
+    def _prob(self, n: int, n_bars: int) -> NDArray[np.float32]:
+        return np.random.default_rng(self.seed).random((n, n_bars), np.float32)
 
 
 class PositionPrior(_Reference):
@@ -65,9 +70,7 @@ class PositionPrior(_Reference):
 
     name = "position-prior"
 
-    def predict(self, features: FeatureSet) -> NDArray[np.float32]:
-        """(N, T) one row, repeated."""
-        n, n_bars = features.values.shape[:2]
+    def _prob(self, n: int, n_bars: int) -> NDArray[np.float32]:
         if n_bars != len(self.mean_mask_):
             raise InputError(
                 "position-prior",

@@ -27,11 +27,6 @@ class Searched(BaseEstimator):
     trials : int
     on_trial : callable, optional
         Called after each trial, to show progress.
-
-    Raises
-    ------
-    InputError
-        The proxy has no search space.
     """
 
     def __init__(
@@ -40,8 +35,6 @@ class Searched(BaseEstimator):
         self.proxy = proxy
         self.trials = trials
         self.on_trial = on_trial
-        if proxy.name not in SPACES:
-            raise InputError("search", got=repr(proxy.name), expected=f"one of {', '.join(SPACES)}")
 
     @property
     def name(self) -> str:
@@ -54,9 +47,17 @@ class Searched(BaseEstimator):
         return self.proxy.feature_set
 
     def fit(self, features: FeatureSet, data: SpanDataset, target: Float | None = None) -> BarProxy:
-        """Search, and return the best proxy fitted on all of these windows."""
+        """Search, and return the best proxy fitted on all of these windows.
+
+        Raises
+        ------
+        InputError
+            The proxy has no search space, or the data are unfit.
+        """
         import optuna
 
+        if self.name not in SPACES:
+            raise InputError("search", got=repr(self.name), expected=f"one of {', '.join(SPACES)}")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(
             direction="maximize", sampler=optuna.samplers.TPESampler(seed=self.proxy.seed)

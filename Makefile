@@ -27,6 +27,9 @@ docs: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks.quality
+	$(BIN)/python -m benchmarks.labels
+	$(BIN)/python -m benchmarks.curves
+	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.jade
 	$(BIN)/python -m benchmarks.detector

@@ -39,6 +39,7 @@ TINY = 1e-9  # a window's mean range, from which on it is not flat
 CHANNELS = 5
 INNER_FOLDS = 3
 CLIP = 1.0  # of the gradient's norm
+BATCH = 256  # windows scored at once
 NAMES = ("unet", "label-studio-lstm", "ruptures")
 
 
@@ -69,7 +70,7 @@ def channels(values: Tensor) -> Tensor:
 class UNet(nn.Module):
     """A logit a bar, from three scales."""
 
-    def __init__(self, width: int = 16, depth: int = 3, dropout: float = 0.3) -> None:
+    def __init__(self, width: int = 8, depth: int = 3, dropout: float = 0.3) -> None:
         super().__init__()
         widths = [CHANNELS, *(width * 2**k for k in range(depth))]
         pairs = list(pairwise(widths))
@@ -131,22 +132,22 @@ class Recipe:
     batch_size: int
     learning_rate: float
     weight_decay: float
+    members: int = 1  # whose probabilities are averaged
     epochs: int = 100  # at most
-    patience: int = 15
-    members: int = 1  # trained on all windows, and averaged
+    patience: int = 10
 
 
 RECIPES = {
-    "unet": Recipe(UNet, False, 16, 2e-3, 1e-2, members=3),
-    "label-studio-lstm": Recipe(StepLSTM, True, 16, 1e-3, 1e-5),
+    "unet": Recipe(UNet, False, 32, 5e-3, 1e-2, members=3),
+    "label-studio-lstm": Recipe(StepLSTM, True, 32, 5e-3, 1e-5),
 }
 
 
 class NetworkProxy(BaseEstimator):
     """A network that judges each bar of a window, cross-fitted inside the windows it is given.
 
-    Inner held-out windows choose the number of passes and the decoder; the members then learn from
-    all windows, half of which are turned upside down at each pass.
+    Inner held-out windows choose the number of passes and the decoder; the same number of members
+    then learns from all windows. At each pass half of the windows are turned upside down.
 
     Parameters
     ----------
@@ -184,14 +185,15 @@ class NetworkProxy(BaseEstimator):
                 passes.append(best)
             self.decoder_ = decode.choose(held_out, data.spans)
             self.epochs_ = round(float(np.mean(passes)))
-            self.members_ = [self._trained(recipe, x, y) for _ in range(recipe.members)]
+            self.members_ = _Members(recipe, self.weight_)
+            for _ in range(self.epochs_):
+                self.members_.epoch(x, y)
         return self
 
     def predict(self, features: FeatureSet) -> NDArray[np.float32]:
         """(N, T) probability of lying in a span."""
         with limited(self.threads):
-            x = torch.from_numpy(features.values)
-            return np.mean([self._prob(net, x) for net in self.members_], axis=0)
+            return self.members_.prob(torch.from_numpy(features.values))
 
     def detect(self, features: FeatureSet) -> Spans:
         """Spans, by the decoder chosen on inner held-out probabilities."""
@@ -201,57 +203,55 @@ class NetworkProxy(BaseEstimator):
         self, recipe: Recipe, x: Tensor, y: Tensor, unseen: Tensor, truth: Tensor
     ) -> tuple[int, NDArray[np.float32]]:
         """Find the passes after which the held-out loss is least, and what is then said."""
-        least, best, said, target = np.inf, 0, np.zeros(truth.shape, np.float32), truth.numpy()
-        learner = _Learner(recipe, self.weight_)
+        least, best, said = np.inf, 0, np.zeros(truth.shape, np.float32)
+        inside, members = truth.numpy() > 0.5, _Members(recipe, self.weight_)
         for done in range(1, recipe.epochs + 1):
-            learner.epoch(x, y)
-            prob = self._prob(learner.net, unseen)
-            loss = -np.mean(np.log(np.clip(np.where(target > 0, prob, 1 - prob), 1e-7, 1)))
+            members.epoch(x, y)
+            prob = members.prob(unseen)
+            loss = -np.mean(np.log(np.clip(np.where(inside, prob, 1 - prob), 1e-7, 1)))
             if loss < least:
                 least, best, said = loss, done, prob
             elif done - best >= recipe.patience:
                 break
         return best, said
 
-    def _trained(self, recipe: Recipe, x: Tensor, y: Tensor) -> nn.Module:
-        learner = _Learner(recipe, self.weight_)
-        for _ in range(self.epochs_):
-            learner.epoch(x, y)
-        return learner.net
 
-    @torch.inference_mode()
-    def _prob(self, net: nn.Module, x: Tensor) -> NDArray[np.float32]:
-        """(N, T) calibrated probability: the odds lose the weight of the loss."""
-        net.eval()
-        logits = torch.cat([net(part) for part in x.split(256)])
-        prob: NDArray[np.float32] = torch.sigmoid(logits - np.log(self.weight_)).numpy()
-        return prob
-
-
-class _Learner:
-    """A network and its optimiser."""
+class _Members:
+    """Networks that learn from the same windows, and their optimisers."""
 
     def __init__(self, recipe: Recipe, weight: float) -> None:
-        self.net, self.recipe = recipe.build(), recipe
-        self.weight = torch.tensor(weight)
+        self.recipe, self.weight = recipe, torch.tensor(weight)
+        self.nets = [recipe.build() for _ in range(recipe.members)]
         rates = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
-        self.optimizer = torch.optim.AdamW(self.net.parameters(), **rates)
+        self.optimizers = [torch.optim.AdamW(net.parameters(), **rates) for net in self.nets]
 
     def epoch(self, x: Tensor, y: Tensor) -> None:
         """Pass over all windows once, each upside down or not."""
-        self.net.train()
         upside_down = torch.tensor([0, 2, 1, 3])
-        for windows in torch.randperm(len(x)).split(self.recipe.batch_size):
-            turned = torch.rand(len(windows)) < 0.5
-            values = x[windows]
-            values[turned] = -values[turned][..., upside_down]
-            loss = functional.binary_cross_entropy_with_logits(
-                self.net(values), y[windows], pos_weight=self.weight
-            )
-            self.optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.net.parameters(), CLIP)
-            self.optimizer.step()
+        for net, optimizer in zip(self.nets, self.optimizers, strict=True):
+            net.train()
+            for windows in torch.randperm(len(x)).split(self.recipe.batch_size):
+                turned = torch.rand(len(windows)) < 0.5
+                values = x[windows]
+                values[turned] = -values[turned][..., upside_down]
+                loss = functional.binary_cross_entropy_with_logits(
+                    net(values), y[windows], pos_weight=self.weight
+                )
+                optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(net.parameters(), CLIP)
+                optimizer.step()
+
+    @torch.inference_mode()
+    def prob(self, x: Tensor) -> NDArray[np.float32]:
+        """(N, T) mean calibrated probability: the odds lose the weight of the loss."""
+        prob = torch.zeros(x.shape[:2])
+        for net in self.nets:
+            net.eval()
+            logits = torch.cat([net(part) for part in x.split(BATCH)])
+            prob += torch.sigmoid(logits - self.weight.log()) / len(self.nets)
+        said: NDArray[np.float32] = prob.clamp_(0, 1).numpy()
+        return said
 
 
 class Ruptures(BaseEstimator):

@@ -1,40 +1,25 @@
-"""Speed and memory of ``deep detect`` over ever more bars, with a detector of the size of `jade`.
-
-``python -m benchmarks.speed_detect`` prints a table and writes
-``benchmarks/results/detect_memory.json``: each number of bars is searched by a process of its own,
-libraries included in its peak, which must not grow with the bars. `detect_lines` sets the speed
-beside that of the bare LSTM in the same run.
-"""
+"""Speed of ``deep detect`` with a detector of the size of `jade`, beside that of the bare LSTM."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from benchmarks.quality import RESULTS, machine
 from benchmarks.speed_proxies import Line, ratio, timed
-from deep import checkpoint, jobs, series
+from deep import checkpoint, series
 from deep.detector import SpanDetector
 from deep.presets import PRESETS
-from proxytools import features, rundir, synthetic
+from proxytools import features, synthetic
 from proxytools.proxies.store import Model
 from proxytools.types import OHLC
 
-SIZES = (100_000, 1_000_000, 10_000_000)
 HEADS = ("mask", "segmental")
 LSTM_BATCHES = (32, 64, 128, 256)
 WINDOWS, BARS = 1024, 105  # of the bare LSTM
@@ -103,63 +88,3 @@ def detect_lines(n_bars: int = 500_000, repeats: int = 3) -> list[Line]:
 def _line(what: str, value: float, aim: str) -> Line:
     shown = f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
     return {"what": what, "value": value, "measured": shown, "aim": aim}
-
-
-def measure(run: Path, bars: Path, out: Path) -> dict[str, Any]:
-    """Detect in this process, and say how long it took and how much memory it ever held."""
-    model = jobs.load_model(run)
-    started = time.perf_counter()
-    counts = series.detect(model, bars, out)
-    seconds = time.perf_counter() - started
-    rate = counts["bars"] / seconds
-    return {**counts, "seconds": seconds, "bars_per_second": rate, "peak_mb": _peak_mb()}
-
-
-def _peak_mb() -> float:
-    """Most memory this process ever held; what the system counts also knows its parent's."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 2**10
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
-def main() -> None:
-    """Measure every size, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-    parser.add_argument("--out", type=Path, default=RESULTS / "detect_memory.json")
-    parser.add_argument("--one", type=Path, nargs=3, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.one:
-        print(json.dumps(measure(*given.one)))
-        return
-    rows = []
-    print(f"{'head':>10}{'bars':>12}{'spans':>10}{'seconds':>10}{'bars/s':>12}{'peak MB':>10}")
-    with tempfile.TemporaryDirectory() as folder:
-        bars, out = Path(folder, "bars.parquet"), Path(folder, "spans.csv")
-        for head in HEADS:
-            run = Path(folder, head)
-            with rundir.create(run, command=["detect"], config={}, seed=0, inputs={}) as made:
-                checkpoint.save(fitted(head), made)
-        for size in given.sizes:
-            write_bars(bars, size)
-            for head in HEADS:
-                words = ["-m", "benchmarks.speed_detect", "--one", Path(folder, head), bars, out]
-                done = subprocess.run(
-                    [sys.executable, *words], stdout=subprocess.PIPE, check=True, text=True
-                )
-                row = {"head": head, **json.loads(done.stdout)}
-                rows.append(row)
-                out.unlink()
-                print(
-                    f"{head:>10}{row['bars']:12,}{row['spans']:10,}{row['seconds']:10.1f}"
-                    f"{row['bars_per_second']:12,.0f}{row['peak_mb']:10.0f}",
-                    flush=True,
-                )
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -27,6 +27,7 @@ from proxytools import plots, synthetic
 from proxytools.leaderboard import Row
 from proxytools.metrics import bar, span
 from proxytools.types import Spans
+from tests import shown
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -113,9 +114,9 @@ def test_the_evidence_is_that_of_the_results():
 
 
 def test_every_shown_command_can_be_given():
-    shown = commands("", "sh", "bash")
-    assert len(shown) > 20
-    for page, line in shown:
+    given = commands("", "sh", "bash")
+    assert len(given) > 20
+    for page, line in given:
         program, name, *words = shlex.split(line.partition(" > ")[0], comments=True)
         command = PROGRAMS[program].commands[name]
         assert command.make_context(name, words), f"{page}: {line}"
@@ -132,11 +133,11 @@ def test_every_option_named_in_the_text_exists():
 def test_every_metric_is_explained_and_no_other():
     prob, mask = np.array([[0.1, 0.9, 0.2]]), np.array([[0, 1, 0]])
     one = Spans.of([[(1, 2)]])
-    shown = {*bar.bar_metrics(prob, mask), *span.window_bar_f1(prob, mask)}
-    shown |= {*span.span_metrics(one, one), *Row.__dataclass_fields__} - {"model", "seconds"}
+    known = {*bar.bar_metrics(prob, mask), *span.window_bar_f1(prob, mask)}
+    known |= {*span.span_metrics(one, one), *Row.__dataclass_fields__} - {"model", "seconds"}
     said = re.findall(r"^\| (`.*?`) \|", PAGES["metrics"], re.M)
     names = {name for cell in said for name in re.findall(r"`(\w+)`", cell)}
-    assert names == {re.sub(r"_(30|70)$", "_50", name) for name in shown}
+    assert names == {re.sub(r"_(30|70)$", "_50", name) for name in known}
 
 
 def test_every_section_of_the_report_is_explained():
@@ -199,14 +200,20 @@ def mark_some(url):
     return thread, answers
 
 
-def test_the_tutorial_runs_as_it_stands(home, monkeypatch):
-    browsers = []
+LONG = ("correlate", "fit", "label", "train", "detect", "report", "suggest", "audit")
+
+
+def test_the_tutorial_runs_as_it_stands_and_shows_progress(home, monkeypatch):
+    browsers, opened = [], shown.record(monkeypatch)
     monkeypatch.setattr(click, "launch", lambda url: browsers.append(mark_some(url)))
     for page, line in commands("sh"):
         given, _, into = line.partition(" > ")
         program, *words = shlex.split(given)
+        opened.clear()
         done = CliRunner().invoke(PROGRAMS[program], words, catch_exceptions=False)
         assert done.exit_code == 0, f"{page}: {line}\n{done.output}"
+        assert all(map(shown.went_to_its_end, opened)), line
+        assert bool(opened) == (words[0] in LONG and "--quiet" not in words), line
         if into:
             json.loads(done.stdout)
     for thread, answers in browsers:

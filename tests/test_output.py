@@ -1,6 +1,5 @@
 """What commands write to people, pipes and logs, and what the shell completes."""
 
-import io as streams
 import os
 import pty
 import re
@@ -14,15 +13,15 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 
 from cli import complete, options, show
 from cli.deep import cli as deep
 from cli.proxytools import cli as proxytools
-from deep import curves, presets
+from deep import presets
 from proxytools import io, plots, synthetic
 from proxytools.features import SETS
 from proxytools.proxies import NAMES
+from tests import shown
 from tests.test_architecture import loaded_by
 
 PROGRAMS = {"proxytools": proxytools, "deep": deep}
@@ -191,8 +190,8 @@ def test_parts_hold_every_column_once_and_fit(widths, room):
 def test_names_from_files_are_only_shown(name, capsys):
     show.table([{"window_id": name, "value": 1}], f"of {name}")
     *_, line = capsys.readouterr().out.splitlines()
-    shown = "".join(c if c.isprintable() else "\ufffd" for c in name)
-    assert line.split() == [*shown.split(), "1"]
+    printed = "".join(c if c.isprintable() else "\ufffd" for c in name)
+    assert line.split() == [*printed.split(), "1"]
 
 
 def test_a_table_without_rows_is_its_title(capsys):
@@ -214,79 +213,38 @@ def test_a_log_holds_no_progress(environment, capsys, monkeypatch):
 
 def test_the_time_left_is_known_after_one_step_however_long(monkeypatch):
     now = 0.0
-    shown = show.progress()
-    shown.get_time = lambda: now
-    monkeypatch.setattr(show, "progress", lambda quiet: shown)
+    display = show.progress()
+    display.get_time = lambda: now
+    monkeypatch.setattr(show, "progress", lambda quiet: display)
     with show.steps("slow", 4) as advance:
         for expected in (300, 200, 100):
             now += 100.0
             advance()
-            assert shown.tasks[0].time_remaining == expected
+            assert display.tasks[0].time_remaining == expected
 
 
-@pytest.fixture
-def bars_shown(monkeypatch):
-    """Every progress display that commands open, as if stderr were a terminal."""
-    opened, progress = [], show.progress
-
-    def recorded(*, quiet=False):
-        shown = progress(quiet=quiet)
-        shown.disable = shown.live.auto_refresh = quiet
-        shown.live.console = Console(file=streams.StringIO(), force_terminal=True, width=60)
-        if not quiet:
-            opened.append(shown)
-        return shown
-
-    monkeypatch.setattr(show, "progress", recorded)
-    return opened
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Windows, bars, and a run of each program."""
-    folder = tmp_path_factory.mktemp("made")
-    io.write(folder / "w.parquet", synthetic.planted(16, preset="easy", seed=3, n_bars=40).data)
-    bars = synthetic.planted(1, preset="easy", seed=5, n_bars=300).data.windows.ohlc[0]
-    lines = [f"{t},{','.join(map(str, bar))}" for t, bar in enumerate(bars)]
-    (folder / "bars.csv").write_text("\n".join(["t,open,high,low,close", *lines]))
-    return folder
-
-
-FIT = "proxytools fit --model logistic --features directionless --data w.parquet --folds 2"
-COMMANDS = {
-    f"{FIT} --out a": 2,
-    f"{FIT} --search optuna --trials 2 --out b": 6,
-    "proxytools correlate --models formula --data w.parquet --folds 2 --permutations 2 --out c": 4,
-    "proxytools label a --bars bars.csv --out soft.parquet": None,
-    "proxytools audit --data w.parquet --features directionless --folds 2 --out e": 2,
-    "proxytools suggest a --bars bars.csv --n 2 --out next.parquet": None,
-    "proxytools report a --out report.html": 2,
-    "deep train --data w.parquet --threads 1 --features directionless --out d": None,
-    "deep detect d --bars bars.csv --out found.csv": None,
-}
-
-
-def test_long_commands_show_progress_to_its_end_and_quiet_ones_none(
-    home, made, bars_shown, monkeypatch
-):
+def test_a_search_counts_its_trials_and_quiet_is_quiet(home, monkeypatch):
     for name in ("validation", "gallery"):
         monkeypatch.setattr(plots, name, lambda _, path, **__: path.touch())
-    monkeypatch.setattr(curves, "draw", lambda *drawn: None)
-    small = presets.Settings(hidden=2, members=1, epochs=1)
-    monkeypatch.setitem(presets.PRESETS, "segmental", small)
-    for path in made.iterdir():
-        Path(path.name).symlink_to(path)
-    for command, total in COMMANDS.items():
-        program, *words = command.split()
-        bars_shown.clear()
-        done = CliRunner().invoke(PROGRAMS[program], words, catch_exceptions=False)
-        assert done.exit_code == 0, f"{command}: {done.output}"
-        assert len(bars_shown) == 1, command
-        (task,) = bars_shown[0].tasks
-        assert total in (None, task.total), command
-        assert task.completed > 0, command
-        assert task.total in (None, pytest.approx(task.completed)), command
-    bars_shown.clear()
-    words = ["label", "a", "--bars", "bars.csv", "--out", "again.parquet", "--quiet"]
-    done = CliRunner().invoke(proxytools, words, catch_exceptions=False)
-    assert (done.output, bars_shown) == ("", [])
+    io.write("w.parquet", synthetic.planted(16, preset="easy", seed=3, n_bars=40).data)
+    words = [
+        "fit",
+        "--model",
+        "logistic",
+        "--features",
+        "directionless",
+        "--data",
+        "w.parquet",
+        "--folds",
+        "2",
+    ]
+    words += ["--search", "optuna", "--trials", "2", "--threads", "1"]
+    opened = shown.record(monkeypatch)
+    done = CliRunner().invoke(proxytools, [*words, "--out", "a"], catch_exceptions=False)
+    assert done.stderr == "Wrote a\n"
+    (search,) = opened
+    assert shown.went_to_its_end(search)
+    assert search.tasks[0].total == 2 * (2 + 1)  # two folds, and all windows
+    done = CliRunner().invoke(proxytools, [*words, "--out", "b", "--quiet"], catch_exceptions=False)
+    assert done.stderr == ""
+    assert len(opened) == 1

@@ -67,8 +67,7 @@ def pairs(data: SpanDataset) -> Pairs:
     known = np.concatenate([np.full(len(shared), np.nan), similarity])
     a, b = both.T
     same = (ohlc[a] == ohlc[b]).all(axis=(1, 2))
-    is_shared = (both[:, None] == shared[None]).all(axis=2).any(axis=1) if len(shared) else same
-    kind = np.where(same, 0, np.where(is_shared, 2, 1))
+    kind = np.where(same, 0, np.where(place < len(shared), 2, 1))
     degree = np.where(same, 1.0, known[place]).astype(np.float32)
     group = splits.groups(data.windows)
     mask = data.mask

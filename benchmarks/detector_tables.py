@@ -74,6 +74,8 @@ def pretraining(report: dict[str, Any]) -> str:
     """Mean of each kind, and its paired difference from none."""
     rows = [["20 marked, 5,000 unlabelled windows", "r", "difference (95 %)", "F1 at IoU 0.5"]]
     for line in report["summary"]:
+        if not line["seeds"]:  # not measured yet
+            continue
         gain = line.get("gain", {}).get("pearson_r")
         shown = "-" if gain is None else _interval([gain[k] for k in ("difference", "low", "high")])
         cells = [f"{line['pearson_r']:.3f}", shown, f"{line['span_f1_50']:.3f}"]

@@ -97,15 +97,17 @@ def prepare(job: str, n_bars: int, folder: Path) -> None:
 
     It also compiles what the job runs: a compiler's memory is not the job's.
     """
-    from benchmarks.speed_detect import fitted, write_bars
-    from deep import checkpoint
-    from proxytools import features, rundir, synthetic
-    from proxytools.proxies import make, store
+    from proxytools import features, synthetic
 
     data = synthetic.planted(60, seed=1).data
     if job.startswith("features"):
         features.compute(data.windows.ohlc, job.split()[1])
         return
+    from benchmarks.speed_detect import fitted, write_bars
+    from deep import checkpoint
+    from proxytools import rundir
+    from proxytools.proxies import make, store
+
     if not (folder / job).exists():
         with rundir.create(folder / job, command=["growth"], config={}, seed=0, inputs={}) as run:
             if job == "detect":

@@ -16,7 +16,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -40,13 +40,14 @@ from proxytools.types import FeatureSet, Proxy, SpanDataset
 
 N_TEST = 500
 LABELS = (20, 50, 100, 168, 500)
+MOST = max(LABELS)
 DATA = ("planted medium", "planted hard", "planted easy", "saccades")
 REFERENCES = tuple(proxy.name for proxy in references())
 STRUCTURED = StructuredBoosting.name
 DEEP = ("segmental", "single")
 SLOW = (*DEEP, "unet", "label-studio-lstm")
 MODELS = (*REFERENCES, *proxies.NAMES, STRUCTURED, *peers.NAMES, *DEEP)
-SEEDS, SLOW_SEEDS = 5, 3
+SEEDS, SLOW_SEEDS, PERSONS = 5, 3, 3
 FULL: dict[str, Any] = {"models": MODELS, "labels": LABELS, "data": DATA, "seeds": SEEDS}
 QUICK: dict[str, Any] = {
     "models": (*REFERENCES, "formula", "logistic", "lightgbm", "xgboost"),
@@ -71,31 +72,25 @@ class Source:
     ceiling: float | None  # Pearson r of the exact posterior on the windows tested
 
 
-def sources(names: tuple[str, ...], seeds: int, most: int) -> Iterator[Source]:
-    """Yield every set, with at most that many labels."""
-    for name in names:
-        if name == "saccades":
-            yield from _persons()
-            continue
-        for seed in range(1, seeds + 1):
-            planted = synthetic.planted(most + N_TEST, preset=name.split()[1], seed=seed)
-            tested = np.arange(most, most + N_TEST)
-            train, test = planted.data.take(range(most)), planted.data.take(tested)
-            ceiling = pearson(synthetic.posterior(planted)[tested], test.mask)
-            yield Source(name, seed, train, test, ceiling)
+def source_of(name: str, seed: int) -> Source:
+    """Draw a set; of saccades the seed says which person is held out.
 
-
-def _persons() -> Iterator[Source]:
-    try:
-        data = saccades.load()
-    except InputError as error:
-        print(f"saccades left out: {error}")
-        return
-    for seed, person in enumerate(np.unique(data.windows.parent), 1):
-        others = np.flatnonzero(data.windows.parent != person)
-        shuffled = np.random.default_rng(seed).permutation(others)
-        test = data.take(data.windows.parent == person)
-        yield Source("saccades", seed, data.take(shuffled), test, None)
+    Raises
+    ------
+    InputError
+        The saccades are not at hand.
+    """
+    if name != "saccades":
+        planted = synthetic.planted(MOST + N_TEST, preset=name.split()[1], seed=seed)
+        tested = np.arange(MOST, MOST + N_TEST)
+        train, test = planted.data.take(range(MOST)), planted.data.take(tested)
+        ceiling = pearson(synthetic.posterior(planted)[tested], test.mask)
+        return Source(name, seed, train, test, ceiling)
+    data = saccades.load()
+    person = np.unique(data.windows.parent)[seed - 1]
+    held_out = data.windows.parent == person
+    learnt = np.random.default_rng(seed).permutation(np.flatnonzero(~held_out))
+    return Source(name, seed, data.take(learnt), data.take(held_out), None)
 
 
 def make(name: str, seed: int, threads: int = 0) -> Proxy:
@@ -169,13 +164,21 @@ def cells(
     threads: int,
 ) -> Iterator[Row]:
     """Measure every cell that is not known yet."""
-    for source in sources(data, seeds, max(LABELS)):
-        train, test = Computed(source.train), Computed(source.test)
-        for n in (n for n in labels if n <= len(source.train)):
-            for name in models:
-                late = name in SLOW and source.seed > SLOW_SEEDS
-                if not late and (source.name, source.seed, n, name) not in known:
-                    yield measure(source, n, make(name, source.seed, threads), train, test)
+    for name in data:
+        for seed in range(1, (PERSONS if name == "saccades" else seeds) + 1):
+            able = [model for model in models if seed <= SLOW_SEEDS or model not in SLOW]
+            todo = [x for x in product(labels, able) if (name, seed, *x) not in known]
+            if not todo:
+                continue
+            try:
+                source = source_of(name, seed)
+            except InputError as error:
+                print(f"{name} left out: {error}")
+                break
+            train, test = Computed(source.train), Computed(source.test)
+            for n, model in todo:
+                if n <= len(source.train):
+                    yield measure(source, n, make(model, seed, threads), train, test)
 
 
 def summary(rows: list[Row]) -> list[Row]:

@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import labels, peers
+from benchmarks import curve_tables, curves, growth, labels, peers
 from benchmarks.structured import StructuredBoosting
 from proxytools import features, synthetic
 from proxytools.errors import InputError
@@ -72,13 +73,25 @@ def test_what_more_labels_give_is_paired_by_seed():
 
 def test_saccades_hold_out_one_person(monkeypatch):
     planted = synthetic.planted(30, preset="easy", seed=5).data
-    planted.windows.__dict__["parent"] = np.repeat(["a", "b", "c"], 10)
-    monkeypatch.setattr(labels.saccades, "load", lambda: planted)
-    for source in labels.sources(("saccades",), 5, 500):
-        (tested,) = set(source.test.windows.parent)
-        assert tested not in set(source.train.windows.parent)
+    parent = np.repeat(["a", "b", "c"], 10)
+    data = replace(planted, windows=replace(planted.windows, parent=parent))
+    monkeypatch.setattr(labels.saccades, "load", lambda: data)
+    for seed, person in enumerate("abc", 1):
+        source = labels.source_of("saccades", seed)
+        assert set(source.test.windows.parent) == {person}
         assert len(source.train) == 20
+        assert person not in source.train.windows.parent
         assert len(set(source.train.windows.parent[:8])) == 2  # shuffled
+
+
+def test_no_more_labels_are_taken_than_there_are(monkeypatch):
+    planted = synthetic.planted(30, preset="easy", seed=5).data
+    train, test = planted.take(range(20)), planted.take(range(20, 30))
+    source = labels.Source("saccades", 1, train, test, None)
+    monkeypatch.setattr(labels, "source_of", lambda *_: source)
+    rows = list(labels.cells(("constant",), (5, 20, 50), ("saccades",), 1, set(), 1))
+    assert {row["labels"] for row in rows} == {5, 20}
+    assert rows[0]["of_ceiling"] is None
 
 
 @pytest.mark.parametrize("name", ["unet", "label-studio-lstm", "ruptures", "lightgbm-segmental"])
@@ -113,3 +126,58 @@ def test_structure_needs_marks(data):
     own = features.compute(data.windows.ohlc, "full")
     with pytest.raises(InputError, match="marks"):
         StructuredBoosting().fit(own, data, target=data.mask)
+
+
+def grown(n_seeds):
+    """Rows of two methods that learn, on one set with a ceiling and one without."""
+    return [
+        {
+            **dict.fromkeys((*labels.METRICS, "seconds"), 0.1),
+            "data": data,
+            "seed": seed,
+            "labels": n,
+            "model": model,
+            "pearson_r": 0.1 * place + n / 1000 + seed / 100,
+            "r_interval": [0.0, 1.0],
+            "f1_interval": [0.0, 1.0],
+            "ceiling": ceiling,
+            "of_ceiling": ceiling and 0.5,
+        }
+        for data, ceiling in (("planted hard", 0.6), ("saccades", None))
+        for seed in range(n_seeds)
+        for n in (168, 500)
+        for place, model in enumerate(("lightgbm", "segmental"))
+    ]
+
+
+def test_curves_are_drawn_and_say_what_more_labels_give(tmp_path):
+    found = grown(3)
+    report = {"summary": labels.summary(found), "gains": labels.gains(found)}
+    sentences = curve_tables.said(report)
+    assert [text.split(":")[0] for text in sentences] == ["planted hard", "saccades"]
+    assert all("segmental gains r +0.332" in text for text in sentences)
+    curves.draw(report, tmp_path / "labels.png")
+    assert (tmp_path / "labels.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("n_seeds", [1, 2])
+def test_tables_show_every_method_best_first(n_seeds):
+    found = grown(n_seeds)
+    report = {"summary": labels.summary(found), "machine": {"date": "2026-01-01", "cores": 2}}
+    text = curve_tables.labels(report)
+    assert text.index("| segmental") < text.index("| lightgbm")
+    assert text.count("| segmental") == 2
+    assert "of the ceiling, 0.600" in text
+
+
+def test_growth_measures_a_job_in_a_process_of_its_own(tmp_path):
+    out, figure = tmp_path / "growth.json", tmp_path / "growth.png"
+    job = ["--jobs", "features classic", "--largest", "10000"]
+    words = [sys.executable, "-m", "benchmarks.growth", *job, "--out", out, "--figure", figure]
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+    report = json.loads(out.read_text())
+    (row,) = report["rows"]
+    assert 0 < row["core_seconds"] < 10
+    assert 50 < row["peak_mb"] < growth.peak_mb() * 3
+    assert figure.exists()
+    assert "| features classic | " in curve_tables.growth(report)

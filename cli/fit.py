@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import click
@@ -90,12 +91,22 @@ def fit(**given: Any) -> None:
 
 @contextmanager
 def _progress(proxy: Any, given: dict[str, Any]) -> Iterator[Any]:
-    """Count the trials of a search, which every fold and the last fit make anew; else the folds."""
-    model, quiet = given["model"], given["quiet"]
-    if not given["search"]:
-        yield show.track(f"{model}: folds", quiet=quiet)
-        return
-    trials = given["trials"] * (given["folds"] + 1)
-    with show.steps(f"{model}: trials", trials, quiet=quiet) as advance:
-        proxy.set_params(on_trial=advance)
-        yield iter
+    """Count the fits, of every fold and of all windows at last; with a search, the trials of each.
+
+    What it gives wraps the folds.
+    """
+    fits, of = given["folds"] + 1, "trials" if given["search"] else "fits"
+    total = fits * given["trials"] if given["search"] else fits
+    with show.steps(f"{given['model']}: {of}", total, quiet=given["quiet"]) as advance:
+        if given["search"]:
+            proxy.set_params(on_trial=advance)
+            yield iter
+        else:
+            yield partial(_counted, advance)
+            advance()
+
+
+def _counted(advance: Callable[[], None], folds: Iterable[Any]) -> Iterator[Any]:
+    for fold in folds:
+        yield fold
+        advance()

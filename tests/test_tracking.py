@@ -17,6 +17,7 @@ from proxytools import io, pipeline, synthetic, tracking
 from proxytools.errors import InputError, ProxytoolsError
 from tests.test_architecture import loaded_by
 
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read by the import: tests send nothing either
 try:
     import mlflow
 except ModuleNotFoundError:
@@ -51,9 +52,9 @@ def folder(tmp_path_factory):
 def home(folder, monkeypatch):
     """One store for all tests, and nothing of the caller's environment that would change it."""
     monkeypatch.chdir(folder)
-    for name in (*os.environ, "MLFLOW_DISABLE_TELEMETRY"):
-        if name.startswith(("MLFLOW_", "PROXYTOOLS_")):
-            monkeypatch.delenv(name, raising=False)
+    for name in os.environ:
+        if name.startswith(("MLFLOW_", "PROXYTOOLS_")) and name != "MLFLOW_DISABLE_TELEMETRY":
+            monkeypatch.delenv(name)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'store.db'}")
     if not (folder / "windows.parquet").exists():
         io.write("windows.parquet", synthetic.planted(24, preset="easy", seed=3, n_bars=40).data)

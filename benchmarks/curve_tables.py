@@ -21,15 +21,15 @@ def labels(report: Row) -> str:
     |---|---|---|---|
     | a | 0.300 ± 0.020 (0.20) | 3 | 50% |
     <BLANKLINE>
-    ± is half of the 95 % interval of the mean over seeds (of one seed: over its test windows). ...
+    ± is half of the 95 % interval of the mean over seeds ...
     """
     lines = report["summary"]
     parts = [_learning(lines, data) for data in dict.fromkeys(line["data"] for line in lines)]
     date, cores = report["machine"]["date"], report["machine"]["cores"]
     note = (
-        "± is half of the 95 % interval of the mean over seeds (of one seed: over its test "
-        "windows). Best with most labels first; the share of the ceiling is that of the last "
-        f"column a method has. Measured {date} on {cores} cores."
+        "± is half of the 95 % interval of the mean over seeds (of one or two: over their test "
+        "windows). Best with most labels first; seeds and share of the ceiling are those of the "
+        f"last column a method has. Measured {date} on {cores} cores."
     )
     return "\n\n".join([*parts, note])
 
@@ -103,7 +103,8 @@ def growth(report: Row) -> str:
         shown = [f"{slopes[name]:.2f}" if slopes else "-" for name in ("core_seconds", "peak_mb")]
         rows.append([job, *(_grown(cells.get((job, n))) for n in sizes), *shown])
     date, cores = report["machine"]["date"], report["machine"]["cores"]
-    return f"{table(rows)}\n\nMeasured {date} on {cores} cores."
+    figure = "![Time and memory against the number of bars](growth.png)"
+    return f"{figure}\n\n{table(rows)}\n\nMeasured {date} on {cores} cores."
 
 
 def _grown(row: Row | None) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -73,7 +74,9 @@ def _curves(axes: Any, lines: list[Row], metric: str, interval: str) -> None:
         x, y = [line["labels"] for line in own], [line[metric] or 0.0 for line in own]
         low, high = zip(*(line[interval] for line in own), strict=True)
         axes.plot(x, y, style, color=color, marker=marker, markersize=4, label=name, linewidth=1.4)
-        axes.fill_between(x, low, high, color=color, alpha=0.12, linewidth=0)
+        axes.fill_between(
+            x, np.clip(low, 0, 1), np.clip(high, 0, 1), color=color, alpha=0.12, linewidth=0
+        )
     ceilings = [line["ceiling"] for line in lines if line["ceiling"] is not None]
     if metric == METRICS[0] and ceilings:
         ceiling = sum(ceilings) / len(ceilings)
@@ -84,7 +87,7 @@ def _frame(axes: Any, title: str) -> None:
     axes.set_xscale("log")
     axes.set_xticks(LABELS, [str(n) for n in LABELS])
     axes.minorticks_off()
-    axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+    axes.set_ylim(bottom=0)
     axes.set_title(title, fontsize=10, color=TEXT)
     axes.tick_params(length=0, colors=TEXT, labelsize=8)
     axes.grid(color="#eaeef2", zorder=0)

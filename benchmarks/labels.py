@@ -4,7 +4,8 @@
 never seen (500 planted ones, or the third person's saccades), and writes
 ``benchmarks/results/labels.json`` after every cell: an interrupted run goes on where it stopped.
 ``--models``, ``--labels``, ``--data`` and ``--seeds`` choose cells. A row's interval is a bootstrap
-over its test windows; a mean's is Student's t over seeds, or over persons. ``--quick`` takes two
+over its test windows; a mean's is Student's t over seeds, or over persons, and of fewer than three
+the mean of their rows'. ``--quick`` takes two
 or three minutes and exits with 1 where the methods do not stand in the order they should.
 ``python -m benchmarks.curves`` draws the learning curves.
 """
@@ -48,6 +49,7 @@ DEEP = ("segmental", "single")
 SLOW = (*DEEP, "unet", "label-studio-lstm")
 MODELS = (*REFERENCES, *proxies.NAMES, STRUCTURED, *peers.NAMES, *DEEP)
 SEEDS, SLOW_SEEDS, PERSONS = 5, 3, 3
+LEAST_SEEDS = 3  # Student's t of two says nothing
 FULL: dict[str, Any] = {"models": MODELS, "labels": LABELS, "data": DATA, "seeds": SEEDS}
 QUICK: dict[str, Any] = {
     "models": (*REFERENCES, "formula", "logistic", "lightgbm", "xgboost"),
@@ -193,7 +195,8 @@ def summary(rows: list[Row]) -> list[Row]:
             line[name] = float(np.mean(known)) if known else None
         for name, metric in (("r_interval", "pearson_r"), ("f1_interval", "span_f1_50")):
             values = [row[metric] or 0.0 for row in own]
-            line[name] = list(interval(values)[1:]) if len(own) > 1 else own[0][name]
+            few = np.mean([row[name] for row in own], axis=0).tolist()
+            line[name] = list(interval(values)[1:]) if len(own) >= LEAST_SEEDS else few
         lines.append(line)
     return lines
 
@@ -219,7 +222,7 @@ def gains(rows: list[Row]) -> list[Row]:
         for few, many in pairwise(LABELS):
             seeds = [key[1] for key in r if (key[0], key[2], key[3]) == (data, few, model)]
             both = [seed for seed in seeds if (data, seed, many, model) in r]
-            if len(both) > 1:
+            if len(both) >= LEAST_SEEDS:
                 found = [r[data, seed, many, model] - r[data, seed, few, model] for seed in both]
                 line = {"data": data, "model": model, "from": few, "to": many}
                 lines.append({**line, "r_gain": list(interval(found))})

@@ -58,15 +58,6 @@ def speed(report: dict[str, Any]) -> str:
     return f"{table(rows)}\n\nMeasured {date} on {cores} cores."
 
 
-def memory(report: dict[str, Any]) -> str:
-    """Peak memory of `label` against the number of bars."""
-    rows = [["bars labelled", "peak memory, libraries included", "bars a second"]]
-    for row in report["rows"]:
-        count = f"{row['bars']:,}".replace(",", " ")
-        rows.append([count, f"{row['peak_mb']:.0f} MB", f"{row['bars_per_second']:,.0f}"])
-    return table(rows)
-
-
 def audit(report: dict[str, Any]) -> str:
     """Return what is found of marks that were spoilt, kind by kind."""
     rows = [
@@ -98,7 +89,6 @@ def suggested(report: dict[str, Any]) -> str:
 BLOCKS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "quality": ("quality", quality),
     "speed": ("speed", speed),
-    "label_memory": ("label_memory", memory),
     "labels": ("labels", labels),
     "more_labels": ("labels", more),
     "growth": ("growth", growth),

@@ -69,6 +69,7 @@ def test_what_more_labels_give_is_paired_by_seed():
     (line,) = labels.gains([*found, {**found[0], "seed": 4}])  # which has nothing to be paired with
     assert (line["from"], line["to"]) == (20, 50)
     assert line["r_gain"] == pytest.approx([0.25, 0.25, 0.25])
+    assert not labels.gains(found[:4])  # of two seeds an interval says nothing
 
 
 def test_saccades_hold_out_one_person(monkeypatch):
@@ -160,7 +161,7 @@ def test_curves_are_drawn_and_say_what_more_labels_give(tmp_path):
     assert (tmp_path / "labels.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("n_seeds", [1, 2])
+@pytest.mark.parametrize("n_seeds", [1, 3])
 def test_tables_show_every_method_best_first(n_seeds):
     found = grown(n_seeds)
     report = {"summary": labels.summary(found), "machine": {"date": "2026-01-01", "cores": 2}}

@@ -362,6 +362,7 @@ def test_a_training_leaves_everything_in_its_run(tmp_path):
     with rundir.create(tmp_path / "a", **ABOUT) as new:
         metrics = jobs.train(new, detector(), data, n_folds=2)
     names = {"run.json", "metrics.json", "best_model.pt", "metadata.json", "seen.npy"}
+    names |= {"soft_labels.parquet", "spans.csv"}
     names |= {"curves.png", "verdict.txt", *(f"{table}.csv" for table in tables.COLUMNS)}
     assert {path.name for path in (tmp_path / "a").iterdir()} == names
     assert metrics["evaluation"] == "outer folds"

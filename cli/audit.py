@@ -6,12 +6,17 @@ from typing import Any
 
 import click
 
-from cli import inputs, models, options, show
+from cli import complete, inputs, models, options, show
 
 
 @click.command()
 @options.data
-@click.option("--model", default="logistic", help="Proxy that judges: a name as for fit, or deep.")
+@click.option(
+    "--model",
+    default="logistic",
+    help="Proxy that judges: a name as for fit, or deep.",
+    shell_complete=complete.one_of(*complete.MODELS, models.DEEP),
+)
 @options.feature_set
 @click.option(
     "--split",

@@ -12,7 +12,7 @@ from cli import inputs, options, show
 
 
 @click.command()
-@click.argument("runs", type=options.PATH, nargs=-1, required=True)
+@click.argument("runs", type=options.RUN, nargs=-1, required=True)
 @click.option("--out", type=options.PATH, required=True, help="HTML file to write.")
 @click.option("--data", type=options.PATH, help="Where the runs' data file lies now.")
 @click.option("--spans", type=options.PATH, help="The same for its CSV of marks.")

@@ -11,7 +11,7 @@ from cli import inputs, models, options, show
 
 
 @click.command()
-@click.argument("runs", type=options.PATH, nargs=-1, required=True, metavar="RUN [RUN]...")
+@click.argument("runs", type=options.RUN, nargs=-1, required=True, metavar="RUN [RUN]...")
 @click.option("--bars", type=options.PATH, required=True, help="Long bars, or windows parquet.")
 @click.option("--n", default=50, type=click.IntRange(1), help="Windows to mark.")
 @click.option("--out", type=options.PATH, required=True, help="New windows parquet.")

@@ -2,7 +2,7 @@
 
 They read bars, not features: `bars` makes the feature set of that name. All three satisfy the proxy
 contract, so that folds, metrics and tables never ask who scored the bars. Their settings were
-chosen on planted medium data of seeds from 300 on.
+chosen on planted medium data of seed 300.
 
 - ``unet``: a 1-D U-Net (Ronneberger, Fischer, Brox 2015) on standardised moves and ranges.
 - ``label-studio-lstm``: the recipe of the time-series segmenter among Label Studio's examples of

@@ -109,23 +109,26 @@ def multiplier(settings: Settings) -> int:
 
 
 def summary(rows: list[Row], folder: Path) -> list[Row]:
-    """Mean over seeds, and the paired difference from none."""
+    """Mean over seeds, and the paired difference from none over the seeds that both have."""
     lines = []
     for model, change in dict.fromkeys((row["model"], row["change"]) for row in rows):
         own = [row for row in rows if (row["model"], row["change"]) == (model, change)]
+        seeds = [row["seed"] for row in own]
         means = {k: float(np.mean([row[k] for row in own])) for k in ("pearson_r", "span_f1_50")}
-        line: Row = {"model": model, "change": change, "windows": own[0]["windows"], **means}
-        if change != "none" and len(own) == len(SEEDS):
-            line |= _paired(folder, model, change)
+        line: Row = {"model": model, "change": change, "seeds": len(seeds)}
+        line |= {"windows": own[0]["windows"], **means}
+        both = [seed for seed in seeds if _file(folder, model, "none", seed).exists()]
+        if change != "none" and both:
+            line |= _paired(folder, model, change, both)
         lines.append(line)
     return lines
 
 
-def _paired(folder: Path, model: str, change: str) -> Row:
+def _paired(folder: Path, model: str, change: str, seeds: list[int]) -> Row:
     seen = [
-        [np.load(_file(folder, model, name, seed)) for seed in SEEDS] for name in (change, "none")
+        [np.load(_file(folder, model, name, seed)) for seed in seeds] for name in (change, "none")
     ]
-    mask = np.concatenate([drawn(seed)[1].mask for seed in SEEDS])
+    mask = np.concatenate([drawn(seed)[1].mask for seed in seeds])
     probs = [np.concatenate([part["prob"] for part in parts]) for parts in seen]
     counts = [np.concatenate([part["counts"] for part in parts]) for parts in seen]
     units = np.arange(len(mask))

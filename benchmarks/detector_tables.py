@@ -120,12 +120,13 @@ def splits(report: dict[str, Any]) -> str:
 
 def ablation(report: dict[str, Any]) -> str:
     """Show what each change of a plain detector does to it."""
-    rows = [["changed", "windows for one", "r", "difference (95 %)", "F1 at IoU 0.5", "difference"]]
+    head = ["changed", "seeds", "windows for one", "r", "difference (95 %)"]
+    rows = [[*head, "F1 at IoU 0.5", "difference (95 %)"]]
     for line in report["summary"]:
         gains = [_interval(line[k]) if k in line else "-" for k in ("r_gain", "f1_gain")]
         r, f1 = f"{line['pearson_r']:.3f}", f"{line['span_f1_50']:.3f}"
         what = f"{line['model']}: {line['change']}"
-        rows.append([what, str(line["windows"]), r, gains[0], f1, gains[1]])
+        rows.append([what, str(line["seeds"]), str(line["windows"]), r, gains[0], f1, gains[1]])
     return table(rows)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -169,9 +170,18 @@ def _r(proxy: Proxy, data: SpanDataset) -> float:
     return pearson(proxy.predict(_features(proxy, data)), data.mask)
 
 
+def cells(models: list[str], changes: list[str]) -> Iterator[tuple[str, str, int]]:
+    """Yield what is measured, one seed after the other."""
+    for seed in SEEDS:
+        for model in models:
+            yield from ((model, change, seed) for change in CHANGES[model] if change in changes)
+
+
 def main() -> None:
     """Measure what is missing, write and print."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", nargs="+", default=list(CHANGES))
+    parser.add_argument("--changes", nargs="+", default=["none", *AUGMENTATIONS, *PARTS])
     parser.add_argument("--runs", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--out", type=Path, default=RESULTS / "ablation.json")
     given = parser.parse_args()
@@ -182,19 +192,17 @@ def main() -> None:
     known = {cell for cell in kept_rows if _file(given.runs, *cell).exists()}
     rows = [row for row in rows if (row["model"], row["change"], row["seed"]) in known]
     claimed = kept.get("claims") or [row for seed in SEEDS for row in claims(seed)]
-    for seed in SEEDS:
-        for model, changes in CHANGES.items():
-            for change in changes:
-                if (model, change, seed) not in known:
-                    rows.append(measure(model, change, seed, given.runs))
-                    print(rows[-1], flush=True)
-                report = {
-                    "machine": machine(),
-                    "claims": claimed,
-                    "summary": summary(rows, given.runs),
-                    "rows": rows,
-                }
-                given.out.write_text(json.dumps(report, indent=1) + "\n")
+    for model, change, seed in cells(given.models, given.changes):
+        if (model, change, seed) not in known:
+            rows.append(measure(model, change, seed, given.runs))
+            print(rows[-1], flush=True)
+        report = {
+            "machine": machine(),
+            "claims": claimed,
+            "summary": summary(rows, given.runs),
+            "rows": rows,
+        }
+        given.out.write_text(json.dumps(report, indent=1) + "\n")
     for line in [*claimed, *summary(rows, given.runs)]:
         print(line)
 

@@ -31,7 +31,7 @@ AT_ONCE = 256  # windows scored together
 KEPT = 20  # windows kept for each one that is asked for
 POWER = 4  # of the value, in the odds that a window is drawn
 Array = NDArray[np.float64]
-Track = Callable[[Iterable[io.Piece], int | None], Iterable[io.Piece]]
+Track = Callable[[Iterable[Any], int | None], Iterable[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +118,8 @@ def suggest(
     zone, gap : str, optional
         As in `proxytools.io.read`.
     track : callable, optional
-        Wraps the pieces of long bars as they are worked through, to show progress; it is also given
-        the number of bars, where the file tells it.
+        Wraps the pieces of long bars, or of windows, as they are worked through, to show progress;
+        it is also given the number of bars, or windows, where the file tells it.
 
     Raises
     ------
@@ -231,8 +231,9 @@ def _pool(
                 expected=f"{n_bars}, as the model learnt from",
             )
         unmarked = np.flatnonzero(~data.labelled)
-        for begin in range(0, len(unmarked), AT_ONCE):
-            yield data.windows.take(unmarked[begin : begin + AT_ONCE])
+        firsts = range(0, len(unmarked), AT_ONCE)
+        parts = (data.windows.take(unmarked[first : first + AT_ONCE]) for first in firsts)
+        yield from track(parts, len(unmarked))
         return
     total = None if table.is_csv else pq.read_metadata(bars).num_rows
     # Pieces end at multiples of the chunk, counted from their run's first bar: so do windows.

@@ -7,6 +7,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from proxytools import features, synthetic
 from proxytools.errors import DeviceError, InputError
+from proxytools.metrics.span import span_metrics
 from proxytools.proxies import make
 from proxytools.proxies.formula import FORMS, FormulaSearch, LinearFormula, grid
 from proxytools.proxies.scoring import scores, torch_sums
@@ -226,3 +227,13 @@ def test_an_unknown_form_is_refused():
     for estimator in (LinearFormula(form="signed"), FormulaSearch("signed", [[1.0, 1.0, 1.0]])):
         with pytest.raises(InputError, match="form"):
             estimator.fit(X, X[:, 0] > 0)
+
+
+@pytest.mark.parametrize("seed", [0, 5, 9])
+def test_the_threshold_fits_the_scale_of_the_formula_that_won(seed):
+    data = synthetic.planted(220, preset="medium", seed=seed).data
+    few, others = data.take(range(20)), data.take(range(20, 220))
+    proxy = make("formula", seed=seed)
+    own, other = (features.compute(part.windows.ohlc, proxy.feature_set) for part in (few, others))
+    found = proxy.fit(own, few).detect(other)
+    assert span_metrics(found, others.spans)["span_f1_50"] > 0.2

@@ -147,7 +147,7 @@ def draw(report: Row, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     titles = dict(zip(MEASURES, ("core-seconds", "peak memory, MB"), strict=True))
-    figure, panels = plt.subplots(1, len(titles), figsize=(8.6, 3.6), dpi=160)
+    figure, panels = plt.subplots(1, len(titles), figsize=(8.6, 4.4), dpi=160)
     for axes, (measure, title) in zip(panels, titles.items(), strict=True):
         for job in dict.fromkeys(row["job"] for row in report["rows"]):
             own = sorted((r for r in report["rows"] if r["job"] == job), key=lambda r: r["bars"])
@@ -156,7 +156,7 @@ def draw(report: Row, path: Path) -> None:
             axes.plot([r["bars"] for r in own], [r[measure] for r in own], "o-", label=text)
         axes.set(xscale="log", yscale="log", xlabel="bars", title=title)
         axes.grid(color="#eaeef2")
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(-0.05, -0.18))
         for side in axes.spines.values():
             side.set_visible(False)
     figure.tight_layout()

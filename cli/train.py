@@ -162,11 +162,10 @@ def evaluate(run: Path, **given: Any) -> None:
     deep evaluate runs/a --data others.parquet --json
     """
     from deep import jobs
-    from proxytools import pipeline
 
     model = jobs.load_model(run, given["device"], given["threads"])
     data = inputs.read(given, classes=model.classes)
-    metrics = pipeline.evaluate_model(model, data)
+    metrics = jobs.evaluate_model(model, data)
     if given["as_json"]:
         show.as_json(metrics)
     else:

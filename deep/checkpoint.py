@@ -136,7 +136,8 @@ def _ensemble(path: Path, settings: Settings, record: dict[str, Any]) -> Ensembl
     members = [SpanModel(n_features, settings, flat, 0.0, types) for _ in range(settings.members)]
     alone = without_encoder(settings)
     linear = SpanModel(n_features, alone, flat, 0.0, types) if settings.linear else None
-    ensemble = Ensemble(members, linear).eval()
+    place = torch.zeros(record["n_bars"]) if settings.place else None
+    ensemble = Ensemble(members, linear, place).eval()
     try:
         weights = archive.read(path)
         _check_weights(weights, ensemble.state_dict())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Self
 
@@ -65,7 +66,8 @@ class SpanDetector(BaseEstimator):
     history_ : list of deep.training.Epoch
     held_out_ : dict
         Bar and span metrics of the inner held-out windows. The number of passes and the reader were
-        chosen on them, so expect a little less of other windows. Empty without marks.
+        chosen on them, so expect a little less of other windows. Some again without places, see
+        `deep.place`. Empty without marks.
     inner_ : tuple of SoftLabels and Spans, optional
         What the detector said of those windows; None without marks.
     warnings_ : list of str
@@ -215,6 +217,13 @@ class SpanDetector(BaseEstimator):
             parts.append(self.reader_.spans(self.reader_.evidence(self.ensemble_, values)))
             places.append(windows)
         return Spans.concatenate(parts, places, len(features.values))
+
+    def anywhere(self) -> Self:
+        """Return the fitted detector with one place in a window as good as another."""
+        check_is_fitted(self, "ensemble_")
+        other = copy.copy(self)
+        other.ensemble_ = self.ensemble_.anywhere()
+        return other
 
     def _batches(self, features: FeatureSet) -> Iterator[tuple[Int, Tensor]]:
         """Windows, and their features on the device of the model."""

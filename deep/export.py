@@ -142,7 +142,7 @@ def _metadata(model: Model) -> dict[str, Any]:
     """Return what a user of the file must know; each value is stored as JSON."""
     detector = cast(SpanDetector, model.proxy)
     reader = cast("MatchReader | BarReader", detector.reader_)
-    number = detector.ensemble_.number
+    number, place = detector.ensemble_.number, detector.ensemble_.place
     return {
         "name": detector.name,
         "feature_set": detector.feature_set,
@@ -154,6 +154,7 @@ def _metadata(model: Model) -> dict[str, Any]:
         "head": detector.settings.head,
         "reader": asdict(reader),
         "number": None if number is None else number.tolist(),  # see `deep.number`
+        "place": None if place is None else place.tolist(),  # see `deep.place`
     }
 
 

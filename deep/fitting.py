@@ -14,10 +14,13 @@ from torch import Tensor
 from deep import augment, directions
 from deep.device import seeded
 from deep.kept import Kept
+from deep.lengths import uncut
 from deep.linear import fit_linear, without_encoder
 from deep.losses import Objective
 from deep.model import LEAST_TYPES, Ensemble, SpanModel
 from deep.number import log_weights
+from deep.place import left_out
+from deep.place import log_weights as log_place
 from deep.presets import Settings, is_mirrored
 from deep.pretrain import Pretraining
 from deep.reading import BarReader, MatchReader, Reader
@@ -33,6 +36,7 @@ from proxytools.types import FeatureSet, Int, SpanDataset, Spans
 
 AHEAD = 1  # names the random stream of a training's pre-training
 FIRST_MEMBER = 1000  # random stream of the first member; those of inner folds come before
+Parts = Sequence[tuple[Ensemble, Tensor]]  # models, and features of windows held out from each
 
 
 class Fitting:
@@ -105,27 +109,41 @@ class Fitting:
     def cross_fit(self, n_folds: int) -> int:
         """Fit on inner folds; choose the reader there, and return the number of passes."""
         folds = splits.folds(self.data, n_folds, seed=self.seed)
-        prob, evidence, passes, parts = [], [], [], []
+        passes, parts = [], []
         for k, fold in enumerate(folds):
             model, history = self._train(fold.train, k, f"fold {k + 1}", held=fold.test)
             passes.append(max(past.epoch for past in history if past.best))
-            one = self._together([model], fold.train)
             values = self.values[torch.from_numpy(fold.test)]
-            parts.append((one, values))
-            prob.append(self.reader.prob(one, values))
-            evidence.append(self.reader.evidence(one, values))
-        windows = np.concatenate([fold.test for fold in folds])
+            parts.append((self._together([model], fold.train), values))
+        self._choose(parts, np.concatenate([fold.test for fold in folds]))
+        return round(float(np.mean(passes)))
+
+    def _choose(self, parts: Parts, windows: Int) -> None:
+        """Choose the reader on windows held out from each part, and measure what it reads there."""
         tested = self.data.take(windows)
         seen = np.flatnonzero(tested.labelled)
         marks = tested.spans.take(seen)
-        if len(marks):
-            shown, rate = np.concatenate(evidence)[seen], len(marks) / len(seen)
-            self.reader = self.reader.chosen_on(shown, marks).for_series(parts, rate * len(tested))
-            inner, found = np.concatenate(prob)[seen], self.reader.spans(shown)
-            bars = bar_metrics(inner, marks.mask(self.data.n_bars))
-            self.held_out = {**bars, **span_metrics(found, marks)}
-            self.inner = inner, found, windows[seen]
-        return round(float(np.mean(passes)))
+        if not len(marks):
+            return
+        shown, rate = self._evidence(parts)[seen], len(marks) / len(seen)
+        self.reader = self.reader.chosen_on(shown, marks).for_series(parts, rate * len(tested))
+        prob, found = self._prob(parts)[seen], self.reader.spans(shown)
+        self.inner = prob, found, windows[seen]
+        self.held_out = self._measured(prob, found, marks)
+        if self.settings.place:
+            parts = [(model.anywhere(), values) for model, values in parts]
+            found = self.reader.spans(self._evidence(parts)[seen])
+            self.held_out |= left_out(self._measured(self._prob(parts)[seen], found, marks))
+
+    def _prob(self, parts: Parts) -> NDArray[np.float32]:
+        return np.concatenate([self.reader.prob(*part) for part in parts])
+
+    def _evidence(self, parts: Parts) -> NDArray[Any]:
+        return np.concatenate([self.reader.evidence(*part) for part in parts])
+
+    def _measured(self, prob: NDArray[np.float32], found: Spans, marks: Spans) -> dict[str, Any]:
+        bars = bar_metrics(prob, marks.mask(self.data.n_bars))
+        return {**bars, **span_metrics(found, marks)}
 
     def members(self, epochs: int) -> Ensemble:
         """Fit the members on everything."""
@@ -141,7 +159,15 @@ class Fitting:
         linear = self._linear(windows)
         every = models if linear is None else [*models, linear]
         directions.agree(every, self.values[self._places(windows)])
-        return Ensemble(models, linear)
+        return Ensemble(models, linear, self._place(windows)).eval()
+
+    def _place(self, windows: Int) -> Tensor | None:
+        """Learn where spans of windows start, as the windows are: their variants say nothing."""
+        if not self.settings.place:
+            return None
+        learnt = [spans.take(windows) for spans in self.levels]
+        starts = [spans.start[uncut(spans, self.data.n_bars)] for spans in learnt]
+        return log_place(np.concatenate(starts), self.data.n_bars).to(self.device)
 
     def _train(
         self, windows: Int, stream: int, run: str, held: Int | None = None, epochs: int = 0

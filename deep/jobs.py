@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sklearn.base import clone
 
 from deep import checkpoint, gain, tables, verdict
 from deep.detector import SpanDetector
 from deep.diagnostics import Recorder
+from deep.place import left_out
 from deep.train import Observer, Observers
 from proxytools import evaluate, pipeline, rundir
+from proxytools.proxies.bars import BarProxy
 from proxytools.proxies.store import Model
 from proxytools.types import SpanDataset
 
@@ -108,6 +110,25 @@ def _gain(
         found = gain.report(metrics, without.metrics)
         found["pretraining_gain"] |= gain.intervals(fitted, without, detector.seed)
     return found
+
+
+def evaluate_model(model: Model, data: SpanDataset) -> dict[str, Any]:
+    """Bar and span metrics of a detector on other labelled windows, as those of any proxy.
+
+    Where it has learnt from its windows where spans stand in them, also what is left without that:
+    ``pearson_r_without_place`` and ``span_f1_50_without_place``, see `deep.place`.
+
+    Raises
+    ------
+    InputError
+        As `proxytools.pipeline.evaluate_model`.
+    """
+    metrics = pipeline.evaluate_model(model, data)
+    detector = cast(SpanDetector, model.proxy)
+    if detector.settings.place:
+        plain = replace(model, proxy=cast(BarProxy, detector.anywhere()))
+        metrics |= left_out(pipeline.evaluate_model(plain, data))
+    return metrics
 
 
 def load_model(run: Path, device: str = "cpu", threads: int = 0) -> Model:

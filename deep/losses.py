@@ -116,7 +116,7 @@ class Objective:
         return torch.stack(list(weighted.values())).sum()
 
     def prob(self, outputs: dict[str, Any]) -> Tensor:
-        """(n, T) probability that a bar lies in a span, as `deep.reading` gives it to a user.
+        """(n, T) probability that a bar lies in a span, as `deep.reading` gives it without places.
 
         The exact posterior of the segmental head; of the mask head, that of the logit whose odds
         are divided by the weight of in-span bars.

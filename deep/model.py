@@ -192,15 +192,30 @@ class Ensemble(nn.Module):
     members : sequence of SpanModel
     linear : SpanModel, optional
         A model without encoder (`deep.linear`); it counts for half.
+    place : (T,) Tensor, optional
+        Of segmental members: log weights of where spans start, which scores do not hold. See
+        `deep.place`.
     """
 
-    def __init__(self, members: Sequence[SpanModel], linear: SpanModel | None = None) -> None:
+    place: Tensor | None
+
+    def __init__(
+        self,
+        members: Sequence[SpanModel],
+        linear: SpanModel | None = None,
+        place: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.members, self.linear = nn.ModuleList(members), linear
+        self.register_buffer("place", place)
 
     def forward(self, values: Tensor) -> Tensor:
         """(N, T, K) scores of features (N, T, F)."""
         return self._mean([model(values)["span"] for model in self._models()])
+
+    def anywhere(self) -> Ensemble:
+        """Return the same models with one place in a window as good as another."""
+        return Ensemble(cast("list[SpanModel]", list(self.members)), self.linear).eval()
 
     def length(self) -> LengthScores:
         """Length scores of segmental members."""

@@ -57,6 +57,9 @@ class Settings:
     number : bool
         Whether ``segmental`` learns how often windows hold no span, one, several. Right for windows
         that were all cut in one way; over long series it is left out.
+    place : bool
+        Whether ``segmental`` learns where in a window spans start; right and left out likewise. See
+        `deep.place`.
     features : str
         A name in `proxytools.features.SETS`.
     standardise : bool
@@ -120,6 +123,7 @@ class Settings:
     head: str = "segmental"
     directions: int = 1
     number: bool = False
+    place: bool = False
     features: str = "full"
     standardise: bool = True
     hidden: int = 16
@@ -174,6 +178,8 @@ class Settings:
             raise _illegal("hidden", self.hidden, "1 or more for heads that read no features")
         if self.directions > 1 and self.head != "segmental":
             raise _illegal("directions", self.directions, "1 for the head mask")
+        if self.place and self.head != "segmental":
+            raise _illegal("place", self.place, "false for the head mask")
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type == "bool" and type(value) is not bool:
@@ -200,7 +206,15 @@ def _illegal(name: str, value: object, expected: str) -> InputError:
 
 
 PRESETS: dict[str, Settings] = {
-    "segmental": Settings(directions=2, number=True, features="directed", members=3, linear=1.0),
+    "segmental": Settings(
+        directions=2,
+        number=True,
+        place=True,
+        features="directed",
+        backwards=False,
+        members=3,
+        linear=1.0,
+    ),
     # Span detection alone, as one would try it first.
     "single": Settings(
         head="mask",

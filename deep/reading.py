@@ -19,6 +19,8 @@ from torch import Tensor
 from deep.lengths import LengthScores
 from deep.matches import THRESHOLD, choose_threshold, match_probability, spans_above
 from deep.model import Ensemble
+from deep.place import placed
+from deep.segmental import SpanChain
 from deep.tasks import chain
 from proxytools import decode
 from proxytools.decode import Decoder
@@ -77,16 +79,13 @@ class MatchReader:
     @torch.no_grad()
     def prob(self, model: Ensemble, values: Tensor) -> NDArray[np.float32]:
         """Exact posterior of each bar."""
-        posterior: NDArray[np.float32] = (
-            chain(model(values), model.length(), model.number).posterior().numpy(force=True)
-        )
+        posterior: NDArray[np.float32] = _chain(model, values).posterior().numpy(force=True)
         return posterior
 
     @torch.no_grad()
     def evidence(self, model: Ensemble, values: Tensor) -> Array:
         """(n, T, L) probability that a candidate matches a mark."""
-        distribution = chain(model(values), model.length(), model.number)
-        found = distribution.span_probabilities(self.longest)
+        found = _chain(model, values).span_probabilities(self.longest)
         match: Array = match_probability(found.numpy(force=True))
         return match
 
@@ -105,7 +104,10 @@ class MatchReader:
 
     @torch.no_grad()
     def for_series(self, parts: Sequence[tuple[Ensemble, Tensor]], n_spans: float) -> Self:
-        """Choose the bias; a chain that says itself how many spans there are needs none."""
+        """Choose the bias; a chain that says itself how many spans there are needs none.
+
+        Places in a window are left out, as over a long series.
+        """
         if all(model.number is None for model, _ in parts):
             return self
         scores = [model(values).cpu() for model, values in parts]
@@ -118,6 +120,11 @@ class MatchReader:
 
         bias = bisect(lambda x: expected(x) - n_spans, *BIASES, xtol=1e-3)
         return replace(self, series_bias=float(bias))
+
+
+def _chain(model: Ensemble, values: Tensor) -> SpanChain:
+    """Distribution over the spans of windows."""
+    return chain(placed(model(values), model.place), model.length(), model.number)
 
 
 @dataclass(frozen=True)

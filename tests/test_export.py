@@ -77,10 +77,11 @@ def test_the_file_says_what_it_reads(head, runs, tmp_path):
     said = {p.key: json.loads(p.value) for p in onnx.load(out).metadata_props}
     model = jobs.load_model(runs / head)
     detector, n_features = model.proxy, len(model.proxy.feature_names_)
-    number = detector.ensemble_.number
-    assert (number is not None) == (head == "segmental")
+    number, place = detector.ensemble_.number, detector.ensemble_.place
+    assert all((x is not None) == (head == "segmental") for x in (number, place))
     assert said == {
         "proxytools.number": None if number is None else number.tolist(),
+        "proxytools.place": None if place is None else place.tolist(),
         "proxytools.name": "deep",
         "proxytools.head": head,
         "proxytools.feature_set": detector.feature_set,

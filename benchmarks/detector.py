@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import saccades
+from benchmarks.jade import bar_f1
 from benchmarks.quality import RESULTS, machine
 from deep import jobs
 from proxytools import features, io, pipeline, synthetic
@@ -36,7 +37,10 @@ N_TEST = 500
 MODELS = ("segmental", "single", "lightgbm", "stones", "jade")  # best first, as is expected
 DATA = ("planted medium", "planted hard", "saccades")
 SECONDS = "train_cpu_seconds.txt"
+WITHOUT = "segmental without place"  # the same runs, read without where spans start
 METRICS = ("pearson_r", "separation", "span_f1_50", "span_f1_70", "average_precision")
+PLACELESS = ("pearson_r_without_place", "span_f1_50_without_place")  # of segmental alone
+MEANS = (*METRICS, *PLACELESS, "bar_f1_at_half", "cpu_seconds")
 Row = dict[str, Any]
 
 
@@ -77,7 +81,11 @@ def measure(
         (out / SECONDS).write_text(f"{_cpu_seconds() - begin:.1f}")
     seconds = float((out / SECONDS).read_text())
     found = json.loads(_command(program, "evaluate", out, "--data", paths["test"], "--json"))
-    return {**{name: found[name] for name in METRICS}, "cpu_seconds": seconds}
+    return {
+        **{name: found.get(name) for name in (*METRICS, *PLACELESS)},
+        "bar_f1_at_half": bar_f1(_predicted(runs, model, test)[0], test.mask),
+        "cpu_seconds": seconds,
+    }
 
 
 def _cpu_seconds() -> float:
@@ -104,12 +112,14 @@ def paired(runs: Path, models: list[str], names: list[str]) -> list[Row]:
     lines = []
     for name in names:
         own = able(models, name)
+        if "segmental" in own:
+            own.insert(own.index("segmental") + 1, WITHOUT)
         seen: dict[str, list[Any]] = {model: [] for model in own}
         masks, window = [], 0
         for _, seed, _, test in data_sets([name]):
             masks.append(test.mask)
             for model in own:
-                seen[model].append(_predicted(runs / f"{name}-{seed}" / model, model, test))
+                seen[model].append(_predicted(runs / f"{name}-{seed}", model, test))
             window += len(test)
         if not masks:
             continue
@@ -123,9 +133,11 @@ def paired(runs: Path, models: list[str], names: list[str]) -> list[Row]:
     return lines
 
 
-def _predicted(run: Path, model: str, test: SpanDataset) -> tuple[np.ndarray, np.ndarray]:
+def _predicted(runs: Path, model: str, test: SpanDataset) -> tuple[np.ndarray, np.ndarray]:
     load = pipeline.load_model if model == "lightgbm" else jobs.load_model
-    proxy = load(run).proxy
+    proxy = load(runs / ("segmental" if model == WITHOUT else model)).proxy
+    if model == WITHOUT:
+        proxy = proxy.anywhere()
     own = features.compute(test.windows.ohlc, proxy.feature_set)
     return proxy.predict(own), window_counts(proxy.detect(own), test.spans)
 
@@ -135,7 +147,7 @@ def summary(rows: list[Row]) -> list[Row]:
     lines = []
     for key in dict.fromkeys((row["data"], row["model"]) for row in rows):
         own = [row for row in rows if (row["data"], row["model"]) == key]
-        means = {name: _mean([row[name] for row in own]) for name in (*METRICS, "cpu_seconds")}
+        means = {name: _mean([row[name] for row in own]) for name in own[0] if name in MEANS}
         lines.append({"data": key[0], "model": key[1], "seeds": len(own), **means})
     return lines
 

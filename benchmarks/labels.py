@@ -3,11 +3,12 @@
 ``python -m benchmarks.labels`` fits every method on the first labels of a set, tests it on windows
 never seen (500 planted ones, or the third person's saccades), and writes
 ``benchmarks/results/labels.json`` after every cell: an interrupted run goes on where it stopped.
-``--models``, ``--labels``, ``--data`` and ``--seeds`` choose cells. A row's interval is a bootstrap
-over its test windows; a mean's is Student's t over seeds, or over persons, and of fewer than three
-the mean of their rows'. ``--quick`` takes two
-or three minutes and exits with 1 where the methods do not stand in the order they should.
-``python -m benchmarks.curves`` draws the learning curves.
+A detector named ``segmental+masked`` is pre-trained; the windows not labelled yet are its
+unlabelled ones. ``--models``, ``--labels``, ``--data`` and ``--seeds`` choose cells. A row's
+interval is a bootstrap over its test windows; a mean's is Student's t over seeds, or over persons,
+and of fewer than three the mean of their rows'. ``--quick`` takes two or three minutes and exits
+with 1 where the methods do not stand in the order they should. ``python -m benchmarks.curves``
+draws the learning curves.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from pathlib import Path
 from time import perf_counter
@@ -29,9 +30,10 @@ from benchmarks import peers, saccades
 from benchmarks.quality import RESULTS, machine
 from benchmarks.structured import StructuredBoosting
 from deep.detector import SpanDetector
-from deep.presets import preset
+from deep.presets import PRESETS, preset
+from deep.pretrain import NETWORKS
 from proxytools import features as feature_sets
-from proxytools import proxies, splits, synthetic
+from proxytools import io, proxies, splits, synthetic
 from proxytools.errors import InputError
 from proxytools.leaderboard import references
 from proxytools.metrics.bar import bar_metrics, pearson
@@ -45,9 +47,10 @@ MOST = max(LABELS)
 DATA = ("planted medium", "planted hard", "planted easy", "saccades")
 REFERENCES = tuple(proxy.name for proxy in references())
 STRUCTURED = StructuredBoosting.name
-DEEP = ("segmental", "single")
-SLOW = (*DEEP, "unet", "label-studio-lstm")
-MODELS = (*REFERENCES, *proxies.NAMES, STRUCTURED, *peers.NAMES, *DEEP)
+DEEP = tuple(PRESETS)
+PRETRAINED = tuple(f"{name}+{kind}" for name in DEEP for kind in NETWORKS)
+SLOW = (*DEEP, *PRETRAINED, "unet", "label-studio-lstm")
+MODELS = (*REFERENCES, *proxies.NAMES, STRUCTURED, *peers.NAMES, *DEEP, *PRETRAINED)
 SEEDS, SLOW_SEEDS, PERSONS = 5, 3, 3
 LEAST_SEEDS = 3  # Student's t of two says nothing
 FULL: dict[str, Any] = {"models": MODELS, "labels": LABELS, "data": DATA, "seeds": SEEDS}
@@ -104,8 +107,11 @@ def make(name: str, seed: int, threads: int = 0) -> Proxy:
         return StructuredBoosting(seed=seed, threads=threads)
     if name in peers.NAMES:
         return peers.make(name, seed=seed, threads=threads)
-    if name in DEEP:
-        return SpanDetector(preset(name), name, seed=seed, threads=threads)
+    if name in (*DEEP, *PRETRAINED):
+        base, _, kind = name.partition("+")
+        settings = replace(preset(base), pretrain=kind or "none")
+        # Forced: a teacher below the gate is measured as well.
+        return SpanDetector(settings, name, seed=seed, threads=threads, force=True)
     return proxies.make(name, seed=seed, threads=threads)
 
 
@@ -132,7 +138,11 @@ def measure(
 ) -> Row:
     """Fit on the first labels, score and detect on the windows never seen."""
     begin, first = perf_counter(), np.arange(labels)
-    fitted = proxy.fit(train[proxy.feature_set].take(first), source.train.take(first))
+    own, data = train[proxy.feature_set], source.train.take(first)
+    if proxy.name in PRETRAINED:
+        others = np.arange(labels, len(source.train))
+        data = io.with_unlabelled(data, source.train.take(others))
+    fitted = proxy.fit(own.take(np.arange(len(data))), data)
     seconds = perf_counter() - begin
     own, truth = test[proxy.feature_set], source.test
     prob, spans = fitted.predict(own), fitted.detect(own)

@@ -1,0 +1,104 @@
+"""How the defaults of the detector are chosen: by cross-validation inside training windows.
+
+``python -m benchmarks.tuning`` changes one setting of ``segmental`` at a time and cross-fits on the
+168 windows that `benchmarks.detector` learns from (of saccades, on two persons), never on those it
+is tested on. A cell is one change, one set and one seed of the folds; its figure is what inner
+folds held out said. Differences are paired by cell, their 95 % intervals are Student's t over
+cells. It writes ``benchmarks/results/tuning.json`` after every cell: an interrupted run goes on
+where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.detector import DATA, data_sets
+from benchmarks.labels import interval
+from benchmarks.quality import RESULTS, machine
+from deep.detector import SpanDetector
+from deep.presets import Settings, preset
+from proxytools import features
+from proxytools.types import SpanDataset
+
+FOLD_SEEDS = (0, 1)
+# Inner folds train one model each, so one member tells as much as three.
+BASE = replace(preset("segmental"), members=1)
+CHANGES: dict[str, dict[str, Any]] = {
+    "none": {},
+    "backwards": {"backwards": not BASE.backwards},
+    "place": {"place": not BASE.place},
+    "hidden 8": {"hidden": 8},
+    "hidden 32": {"hidden": 32},
+    "ridge 3": {"linear": 3.0},
+    "no ridge model": {"linear": 0.0},
+    "average 0.99": {"average": 0.99},
+    "learning rate 0.001": {"learning_rate": 1e-3},
+    "dropout 0.5": {"dropout": 0.5},
+    "no BiLSTM": {"hidden": 0},
+}
+METRICS = ("pearson_r", "span_f1_50", "span_f1_70")
+Row = dict[str, Any]
+Key = tuple[str, str, int, int]
+
+
+def measure(settings: Settings, fold_seed: int, train: SpanDataset) -> Row:
+    """Cross-fit inside the windows of a set."""
+    detector = SpanDetector(settings, seed=fold_seed, threads=1)
+    detector.fit(features.compute(train.windows.ohlc, settings.features), train)
+    return {name: detector.held_out_[name] for name in METRICS}
+
+
+def summary(rows: list[Row]) -> list[Row]:
+    """Each change's mean gain over none, by data and metric."""
+    cells = {key(row): row for row in rows}
+    lines = []
+    for change, data in dict.fromkeys((row["change"], row["data"]) for row in rows):
+        own = [row for row in rows if (row["change"], row["data"]) == (change, data)]
+        line: Row = {"change": change, "data": data, "cells": len(own)}
+        line |= {name: float(np.mean([row[name] for row in own])) for name in METRICS}
+        pairs = [(row, cells.get(("none", *key(row)[1:]))) for row in own]
+        if change != "none" and len(pairs) > 1 and all(plain for _, plain in pairs):
+            line["gain"] = {
+                name: interval([row[name] - plain[name] for row, plain in pairs if plain])
+                for name in METRICS
+            }
+        lines.append(line)
+    return lines
+
+
+def key(row: Row) -> Key:
+    """Return what a cell is of."""
+    return row["change"], row["data"], row["set"], row["fold_seed"]
+
+
+def main() -> None:
+    """Measure what is missing, write and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--changes", nargs="+", default=list(CHANGES), choices=CHANGES)
+    parser.add_argument("--data", nargs="+", default=DATA, choices=DATA)
+    parser.add_argument("--out", type=Path, default=RESULTS / "tuning.json")
+    given = parser.parse_args()
+    rows: list[Row] = json.loads(given.out.read_text())["rows"] if given.out.exists() else []
+    known = {key(row) for row in rows}
+    sets = list(data_sets(given.data))
+    for fold_seed, change, (name, seed, train, _) in product(FOLD_SEEDS, given.changes, sets):
+        if (change, name, seed, fold_seed) in known:
+            continue
+        row = {"change": change, "data": name, "set": seed, "fold_seed": fold_seed}
+        rows.append(row | measure(replace(BASE, **CHANGES[change]), fold_seed, train))
+        print(rows[-1], flush=True)
+        report = {"machine": machine(), "summary": summary(rows), "rows": rows}
+        given.out.write_text(json.dumps(report, indent=1) + "\n")
+    for line in summary(rows):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()

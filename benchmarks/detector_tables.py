@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+METRICS = ("pearson_r", "span_f1_50")
+
 
 def table(rows: list[list[str]]) -> str:
     """Lay out rows as a Markdown table; the first is the head."""
@@ -13,19 +15,17 @@ def table(rows: list[list[str]]) -> str:
 
 def detector(report: dict[str, Any]) -> str:
     """Each model on each data set, then the paired differences."""
-    lines = report["summary"]
-    head = [
-        "learnt from 168 windows",
-        "r",
-        "separation",
-        "F1 at IoU 0.5",
-        "0.7",
-        "CPU seconds to train",
-    ]
-    rows = [head]
-    for line in lines:
-        names = ("pearson_r", "separation", "span_f1_50", "span_f1_70")
-        cells = [f"{line[name]:.3f}" for name in names]
+    columns = {
+        "pearson_r": "r",
+        "pearson_r_without_place": "r without place",
+        "separation": "separation",
+        "bar_f1_at_half": "bar F1 at 0.5",
+        "span_f1_50": "F1 at IoU 0.5",
+        "span_f1_70": "0.7",
+    }
+    rows = [["learnt from 168 windows", *columns.values(), "CPU seconds to train"]]
+    for line in report["summary"]:
+        cells = ["-" if line[name] is None else f"{line[name]:.3f}" for name in columns]
         rows.append([f"{line['data']}, {line['model']}", *cells, f"{line['cpu_seconds']:.0f}"])
     shown = [["paired difference (95 %)", "r", "F1 at IoU 0.5"]]
     for line in report["paired"]:
@@ -39,6 +39,38 @@ def detector(report: dict[str, Any]) -> str:
 def _interval(found: list[float]) -> str:
     middle, low, high = found
     return f"{middle:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def tuning(report: dict[str, Any]) -> str:
+    """Show what each change of a default gives inside training windows, set by set."""
+    lines = report["summary"]
+    sets = list(dict.fromkeys(line["data"] for line in lines))
+    cells = {(line["change"], line["data"]): line for line in lines}
+    rows = [["changed", *(f"{name}: {what}" for name in sets for what in ("r", "F1 at IoU 0.5"))]]
+    for change in dict.fromkeys(line["change"] for line in lines):
+        own = [cells.get((change, name), {}) for name in sets]
+        rows.append([change, *(_tuned(line, m) for line in own for m in METRICS)])
+    return table(rows)
+
+
+def _tuned(line: dict[str, Any], metric: str) -> str:
+    gain = line.get("gain")
+    if gain:
+        return _interval(gain[metric])
+    return f"{line[metric]:.3f}" if line.get("change") == "none" else "-"
+
+
+def many(report: dict[str, Any]) -> str:
+    """Show the default detector with few labels and with many, and the ceiling."""
+    few, lots = (f"{report[name]:,} labels" for name in ("few", "many"))
+    rows = [["", "seeds", few, lots, "share"]]
+    for line in report["summary"]:
+        for metric, what in (("pearson_r", "r"), ("span_f1_50", "F1 at IoU 0.5")):
+            found = line[metric]
+            cells = [f"{found['few']:.3f}", f"{found['many']:.3f}", f"{found['share']:.1%}"]
+            rows.append([f"{line['data']}, {what}", str(line["seeds"]), *cells])
+        rows.append([f"{line['data']}, ceiling of r", "", f"{line['ceiling']['few']:.3f}", "", ""])
+    return table(rows)
 
 
 def jade(report: dict[str, Any]) -> str:

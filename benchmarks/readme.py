@@ -18,9 +18,11 @@ from benchmarks.detector_tables import (
     first_pass,
     jade,
     ladder,
+    many,
     pretraining,
     splits,
     table,
+    tuning,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -97,6 +99,8 @@ BLOCKS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "first_pass": ("reproduction", first_pass),
     "splits": ("reproduction", splits),
     "jade": ("jade", jade),
+    "tuning": ("tuning", tuning),
+    "many": ("many", many),
     "pretraining": ("pretraining", pretraining),
     "ablation": ("ablation", ablation),
     "claims": ("ablation", claims),

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import curve_tables, curves, growth, labels, peers
+from benchmarks import curve_tables, curves, detector_tables, growth, labels, many, peers, tuning
 from benchmarks.structured import StructuredBoosting
+from deep import presets
 from proxytools import features, synthetic
 from proxytools.errors import InputError
 from proxytools.metrics.bar import pearson
@@ -169,6 +170,55 @@ def test_tables_show_every_method_best_first(n_seeds):
     assert text.index("| segmental") < text.index("| lightgbm")
     assert text.count("| segmental") == 2
     assert "of the ceiling, 0.600" in text
+
+
+def test_a_pretrained_detector_gets_the_windows_not_labelled_yet(monkeypatch):
+    small = replace(presets.PRESETS["segmental"], hidden=4, members=1, epochs=2, pretrain_epochs=1)
+    monkeypatch.setitem(presets.PRESETS, "segmental", small)
+    planted = synthetic.planted(30, preset="easy", seed=5, n_bars=60).data
+    source = labels.Source("a", 1, planted.take(range(20)), planted.take(range(20, 30)), None)
+    computed = [labels.Computed(data) for data in (source.train, source.test)]
+    seen = []
+    fit = labels.SpanDetector.fit
+
+    def spied(self, own, data):
+        seen.append(data)
+        return fit(self, own, data)
+
+    monkeypatch.setattr(labels.SpanDetector, "fit", spied)
+    for name in ("segmental", "segmental+masked"):
+        row = labels.measure(source, 12, labels.make(name, 1, 1), *computed)
+        assert row["model"] == name
+    alone, ahead = seen
+    assert (len(alone), len(ahead), ahead.labelled.sum()) == (12, 20, 12)
+    assert (ahead.spans.window < 12).all()  # their marks are not there to be read
+
+
+def test_changes_of_defaults_are_paired_by_cell():
+    def row(change, fold_seed, r):
+        cell = {"change": change, "data": "a", "set": 1, "fold_seed": fold_seed}
+        return {**cell, **dict.fromkeys(tuning.METRICS, r)}
+
+    found = [row("none", 0, 0.5), row("none", 1, 0.75), row("b", 0, 0.625), row("b", 1, 0.875)]
+    plain, changed = tuning.summary(found)
+    assert "gain" not in plain
+    assert changed["gain"]["pearson_r"] == pytest.approx((0.125, 0.125, 0.125))
+    assert "| b | +0.125 (+0.125 to +0.125) |" in detector_tables.tuning(
+        {"summary": [plain, changed]}
+    )
+
+
+def test_few_labels_are_a_share_of_many():
+    def row(labels, seed, r):
+        cell = {"data": "planted medium", "seed": seed, "labels": labels, "ceiling": 0.8}
+        return {**cell, **dict.fromkeys(many.METRICS, r)}
+
+    found = [row(many.FEW, 1, 0.5), row(many.MANY, 1, 0.625), row(many.FEW, 2, 0.9)]
+    (line,) = many.summary(found)  # of the seed that has both
+    assert line["seeds"] == 1
+    assert line["pearson_r"] == {"few": 0.5, "many": 0.625, "share": 0.8}
+    report = {"summary": [line], "few": many.FEW, "many": many.MANY}
+    assert "| planted medium, r | 1 | 0.500 | 0.625 | 80.0% |" in detector_tables.many(report)
 
 
 def test_growth_measures_a_job_in_a_process_of_its_own(tmp_path):

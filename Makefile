@@ -33,6 +33,8 @@ bench: setup
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.jade
 	$(BIN)/python -m benchmarks.detector
+	$(BIN)/python -m benchmarks.many
+	$(BIN)/python -m benchmarks.tuning
 	$(BIN)/python -m benchmarks.reproduction
 	$(BIN)/python -m benchmarks.ablation
 	$(BIN)/python -m benchmarks.pretraining

@@ -3,7 +3,8 @@
 ``python -m benchmarks.ablation`` trains a plain ``segmental`` (one member, no augmentation) and the
 BiLSTM of ``single`` on 168 planted medium windows, then with one thing changed at a time, tests on
 500 others, and writes ``benchmarks/results/ablation.json`` after every cell: an interrupted run
-goes on where it stopped. Differences are paired on the test windows of all seeds together.
+goes on where it stopped; ``--models`` leaves the others' rows as they are. Differences are paired
+on the test windows of all seeds together.
 
 The claim: children of 64 bars at a stride of 5 are split at random, so that siblings stand on both
 sides, and by parent; the same proxy is fitted and judged both ways, and on children of windows that
@@ -52,6 +53,7 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
 PARTS: dict[str, dict[str, Any]] = {
     "one direction": {"directions": 1},
     "no number of spans": {"number": False},
+    "no place of starts": {"place": False},
     "no ridge model": {"linear": 0.0},
     "no BiLSTM": {"hidden": 0},
     "heads read the BiLSTM alone": {"skip": False, "linear": 0.0},
@@ -170,6 +172,10 @@ def _r(proxy: Proxy, data: SpanDataset) -> float:
     return pearson(proxy.predict(_features(proxy, data)), data.mask)
 
 
+def _cell(row: Row) -> tuple[str, str, int]:
+    return row["model"], row["change"], row["seed"]
+
+
 def cells(models: list[str], changes: list[str]) -> Iterator[tuple[str, str, int]]:
     """Yield what is measured, one seed after the other."""
     for seed in SEEDS:
@@ -186,11 +192,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "ablation.json")
     given = parser.parse_args()
     given.runs.mkdir(parents=True, exist_ok=True)
-    kept = json.loads(given.out.read_text()) if given.out.exists() else {"rows": []}
-    rows: list[Row] = kept["rows"]
-    kept_rows = {(row["model"], row["change"], row["seed"]) for row in rows}
-    known = {cell for cell in kept_rows if _file(given.runs, *cell).exists()}
-    rows = [row for row in rows if (row["model"], row["change"], row["seed"]) in known]
+    kept = json.loads(given.out.read_text()) if given.out.exists() else {"rows": [], "summary": []}
+    others, lines = (
+        [row for row in kept[name] if row["model"] not in given.models]
+        for name in ("rows", "summary")
+    )
+    rows: list[Row] = [row for row in kept["rows"] if _file(given.runs, *_cell(row)).exists()]
+    rows = [row for row in rows if row not in others]
+    known = {_cell(row) for row in rows}
     claimed = kept.get("claims") or [row for seed in SEEDS for row in claims(seed)]
     for model, change, seed in cells(given.models, given.changes):
         if (model, change, seed) not in known:
@@ -199,8 +208,8 @@ def main() -> None:
         report = {
             "machine": machine(),
             "claims": claimed,
-            "summary": summary(rows, given.runs),
-            "rows": rows,
+            "summary": [*summary(rows, given.runs), *lines],
+            "rows": [*rows, *others],
         }
         given.out.write_text(json.dumps(report, indent=1) + "\n")
     for line in [*claimed, *summary(rows, given.runs)]:

@@ -33,6 +33,8 @@ def make(name: str, *, features: str | None, **settings: Any) -> Any:
 def load(run: Path, *, threads: int = 0) -> Model:
     """Read the model of a run of `fit`, or the detector of one of `deep train`, which loads torch.
 
+    It is to read windows cut from anywhere: a detector does without what it learnt of places.
+
     Raises
     ------
     InputError
@@ -43,5 +45,5 @@ def load(run: Path, *, threads: int = 0) -> Model:
     if (rundir.open_run(run) / "metadata.json").exists():
         from deep import jobs
 
-        return jobs.load_model(run, threads=threads)
+        return jobs.anywhere(jobs.load_model(run, threads=threads))
     return pipeline.load_model(run)

@@ -124,11 +124,14 @@ def evaluate_model(model: Model, data: SpanDataset) -> dict[str, Any]:
         As `proxytools.pipeline.evaluate_model`.
     """
     metrics = pipeline.evaluate_model(model, data)
-    detector = cast(SpanDetector, model.proxy)
-    if detector.settings.place:
-        plain = replace(model, proxy=cast(BarProxy, detector.anywhere()))
-        metrics |= left_out(pipeline.evaluate_model(plain, data))
+    if cast(SpanDetector, model.proxy).settings.place:
+        metrics |= left_out(pipeline.evaluate_model(anywhere(model), data))
     return metrics
+
+
+def anywhere(model: Model) -> Model:
+    """Return the model for windows that were cut otherwise than those it learnt from."""
+    return replace(model, proxy=cast(BarProxy, cast(SpanDetector, model.proxy).anywhere()))
 
 
 def load_model(run: Path, device: str = "cpu", threads: int = 0) -> Model:

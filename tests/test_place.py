@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cli import models
 from cli.deep import cli
 from deep import checkpoint, jobs, place, series
 from deep.detector import SpanDetector
@@ -135,6 +136,8 @@ def test_it_is_kept_and_reported(fitted, tmp_path):
     flat = pearson(with_it.anywhere().predict(read), test.mask)
     assert said["pearson_r_without_place"] == pytest.approx(flat)
     assert said["pearson_r"] > said["pearson_r_without_place"]
+    elsewhere = models.load(out, threads=1).proxy  # as `suggest` reads windows it cut itself
+    np.testing.assert_array_equal(elsewhere.predict(read), with_it.anywhere().predict(read))
 
 
 def test_bars_by_themselves_have_no_place():

@@ -26,7 +26,8 @@ from sklearn.ensemble import ExtraTreesClassifier
 from benchmarks.quality import RESULTS, machine
 from deep.augment import children
 from deep.detector import SpanDetector
-from deep.presets import Settings, preset
+from deep.presets import preset
+from deep.settings import Settings
 from proxytools import features, synthetic
 from proxytools.metrics.bar import pearson
 from proxytools.metrics.resample import f1_paired_interval, paired_interval

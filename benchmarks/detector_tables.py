@@ -25,7 +25,7 @@ def detector(report: dict[str, Any]) -> str:
     }
     rows = [["learnt from 168 windows", *columns.values(), "CPU seconds to train"]]
     for line in report["summary"]:
-        cells = ["-" if line[name] is None else f"{line[name]:.3f}" for name in columns]
+        cells = ["-" if line.get(name) is None else f"{line[name]:.3f}" for name in columns]
         rows.append([f"{line['data']}, {line['model']}", *cells, f"{line['cpu_seconds']:.0f}"])
     shown = [["paired difference (95 %)", "r", "F1 at IoU 0.5"]]
     for line in report["paired"]:

@@ -24,8 +24,9 @@ from deep.fitting import signs_of
 from deep.losses import Objective
 from deep.model import Ensemble, SpanModel
 from deep.number import log_weights
-from deep.presets import Settings, preset
+from deep.presets import preset
 from deep.reading import BarReader, MatchReader, Reader
+from deep.settings import Settings
 from deep.soft import prior_of
 from deep.train import train
 from deep.training import Epoch, Training

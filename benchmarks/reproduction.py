@@ -26,7 +26,8 @@ from benchmarks.quality import RESULTS, machine
 from benchmarks.recomputed import seconds_per_epoch
 from deep.augment import children
 from deep.detector import SpanDetector
-from deep.presets import Settings, preset
+from deep.presets import preset
+from deep.settings import Settings
 from proxytools import features, synthetic
 from proxytools.evaluate import cross_fit
 from proxytools.metrics.bar import pearson

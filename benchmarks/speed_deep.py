@@ -17,7 +17,8 @@ from benchmarks.speed_proxies import Line, ratio, timed
 from deep.device import limited, resolve, seeded
 from deep.losses import Objective
 from deep.model import SpanModel
-from deep.presets import Settings, preset
+from deep.presets import preset
+from deep.settings import Settings
 from deep.soft import prior_of
 from deep.train import train
 from deep.training import Training

@@ -23,7 +23,8 @@ from benchmarks.detector import DATA, data_sets
 from benchmarks.labels import interval
 from benchmarks.quality import RESULTS, machine
 from deep.detector import SpanDetector
-from deep.presets import Settings, preset
+from deep.presets import preset
+from deep.settings import Settings
 from proxytools import features
 from proxytools.types import SpanDataset
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deep.presets import Settings
+from deep.settings import Settings
 from proxytools import features as feature_sets
 from proxytools.errors import InputError
 from proxytools.types import FeatureSet, Int, SpanDataset, Spans

@@ -24,8 +24,8 @@ from deep.fitting import n_types
 from deep.lengths import LengthPrior
 from deep.linear import without_encoder
 from deep.model import Ensemble, SpanModel
-from deep.presets import Settings
 from deep.reading import BIASES, BarReader, MatchReader, Reader
+from deep.settings import Settings
 from proxytools import features, splits
 from proxytools.decode import Decoder
 from proxytools.errors import InputError

@@ -29,7 +29,7 @@ def draw(tables: Tables, metric: str, path: Path) -> None:
     tables : dict of DataFrame
         See `deep.tables`.
     metric : str
-        Name of the held-out metric, `deep.presets.Settings.metric`.
+        Name of the held-out metric, `deep.settings.Settings.metric`.
     """
     figure = Figure(figsize=(15, 8.4), layout="constrained")
     FigureCanvasAgg(figure)

@@ -17,8 +17,9 @@ from deep.augment import children, children_of
 from deep.device import limited, resolve
 from deep.fitting import Fitting
 from deep.kept import Kept
-from deep.presets import PRESETS, Settings
+from deep.presets import PRESETS
 from deep.pretrain import Pretraining
+from deep.settings import Settings
 from deep.soft import level_spans
 from deep.teacher import teacher
 from deep.train import Observer
@@ -41,7 +42,7 @@ class SpanDetector(BaseEstimator):
     Parameters
     ----------
     settings : Settings
-        See `deep.presets`.
+        See `deep.settings`; `deep.presets` names some.
     name : str
     inner_folds : int
         At least 2.

@@ -21,9 +21,10 @@ from deep.model import LEAST_TYPES, Ensemble, SpanModel
 from deep.number import log_weights
 from deep.place import left_out
 from deep.place import log_weights as log_place
-from deep.presets import Settings, is_mirrored
+from deep.presets import is_mirrored
 from deep.pretrain import Pretraining
 from deep.reading import BarReader, MatchReader, Reader
+from deep.settings import Settings
 from deep.soft import prior_of
 from deep.train import Observer, train
 from deep.training import Epoch, Training

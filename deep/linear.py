@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from deep.losses import Objective
 from deep.model import SpanModel
-from deep.presets import Settings
+from deep.settings import Settings
 
 ITERATIONS = 30
 

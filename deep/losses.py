@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deep.model import SpanModel
-from deep.presets import Settings
+from deep.settings import Settings
 from deep.soft import soften
 from deep.tasks import Countdown, Likelihood, Pointers, Task, Types, WeightedBars, chain
 from proxytools.decode import Decoder

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from deep.lengths import LengthPrior, LengthScores
-from deep.presets import Settings
 from deep.segmental import SegmentalHead
+from deep.settings import Settings
 
 LEAST_SCALE = 1e-6  # below it a feature is taken as constant
 MOST = 6.0  # standard deviations

@@ -16,8 +16,8 @@ from deep.kept import Kept
 from deep.losses import Objective
 from deep.model import SpanModel
 from deep.number import log_weights
-from deep.presets import Settings
 from deep.selfsupervised import Ahead, Contrastive, Masked
+from deep.settings import Settings
 from deep.soft import all_levels, level_spans
 from deep.teacher import Teacher
 from deep.train import Observer, train

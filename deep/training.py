@@ -11,7 +11,7 @@ from torch import nn
 
 from deep import parallel
 from deep.model import SpanModel
-from deep.presets import Settings
+from deep.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from deep.model import LEAST_SCALE
-from deep.presets import Settings
+from deep.settings import Settings
 from deep.tables import Tables
 
 DOMINANT = 0.75  # share of the loss or of the gradient that a task beside the spans should not take

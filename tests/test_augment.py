@@ -10,7 +10,7 @@ from deep import augment
 from deep.detector import SpanDetector
 from deep.fitting import Fitting
 from deep.kept import Kept
-from deep.presets import Settings
+from deep.settings import Settings
 from deep.soft import level_spans
 from deep.train import Observer
 from proxytools import features, splits, synthetic

@@ -10,10 +10,11 @@ from click.testing import CliRunner
 from cli.deep import cli
 from cli.proxytools import cli as proxytools
 from deep import presets
+from deep.settings import Settings
 from proxytools import io, synthetic
 from tests.test_architecture import loaded_by
 
-QUICK = presets.Settings(hidden=4, members=2, epochs=3)
+QUICK = Settings(hidden=4, members=2, epochs=3)
 SMALL = ("--features", "directionless", "--threads", "1", "--quiet")
 
 

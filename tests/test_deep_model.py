@@ -10,9 +10,10 @@ from deep.lengths import LengthPrior
 from deep.matches import choose_threshold, match_probability, spans_above
 from deep.model import Ensemble, SpanModel
 from deep.number import log_weights
-from deep.presets import PRESETS, Settings, on_features, preset
+from deep.presets import PRESETS, on_features, preset
 from deep.reading import MatchReader
 from deep.segmental import SegmentalHead
+from deep.settings import Settings
 from deep.soft import level_spans, soften
 from deep.tasks import Likelihood, WeightedBars, chain
 from proxytools.errors import DeviceError, InputError

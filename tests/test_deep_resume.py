@@ -17,6 +17,7 @@ from cli.deep import cli
 from deep import archive, curves, kept, presets
 from deep.device import seeded
 from deep.kept import Kept, digest
+from deep.settings import Settings
 from deep.train import Observer
 from deep.training import Training
 from proxytools import io, lock, rundir, synthetic
@@ -24,7 +25,7 @@ from tests import processes, test_deep_train
 
 ABOUT = {"command": ["x"], "config": {}, "seed": 0, "inputs": {}}
 FEW = ("--features", "directionless", "--members", "1", "--epochs", "2", "--threads", "1")
-QUICK = presets.Settings(features="directionless", hidden=4, members=1, epochs=2)
+QUICK = Settings(features="directionless", hidden=4, members=1, epochs=2)
 
 
 @pytest.fixture(autouse=True)
@@ -309,7 +310,7 @@ VALUES = [
     *(None, True, False, 0, 1, -1, 1.0, 0.1, "", "1", "None", [], [[]], [0, 1], [[0], 1], [0, [1]]),
     *({}, {"a": 1}, {"a": 1.0}, {"b": 1}, {"a": 1, "b": 1}, ["a", 1], [["a", 1]], ["a 1", ""]),
     *(np.zeros(2), np.zeros((2, 1)), np.zeros((1, 2)), np.zeros(2, np.float32), np.zeros(2, int)),
-    *(np.ones(2), torch.ones(2, 1), torch.ones(1), presets.Settings(), presets.PRESETS["jade"]),
+    *(np.ones(2), torch.ones(2, 1), torch.ones(1), Settings(), presets.PRESETS["jade"]),
 ]
 
 

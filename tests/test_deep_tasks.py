@@ -10,7 +10,8 @@ from deep.device import seeded
 from deep.lengths import LengthPrior
 from deep.losses import Objective
 from deep.model import SpanModel
-from deep.presets import Settings, preset
+from deep.presets import preset
+from deep.settings import Settings
 from deep.tasks import Countdown, Pointers, Types, countdown
 from deep.training import Training
 from proxytools.types import Spans

@@ -7,8 +7,8 @@ import torch
 from deep.device import limited, seeded
 from deep.losses import Objective
 from deep.model import Ensemble, SpanModel
-from deep.presets import Settings
 from deep.reading import BarReader, MatchReader
+from deep.settings import Settings
 from deep.soft import prior_of
 from deep.train import train
 from deep.training import Training

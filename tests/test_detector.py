@@ -10,7 +10,8 @@ from sklearn.base import clone
 
 from deep import checkpoint, jobs, tables
 from deep.detector import SpanDetector
-from deep.presets import PRESETS, Settings
+from deep.presets import PRESETS
+from deep.settings import Settings
 from deep.train import Observer
 from proxytools import evaluate, features, leaderboard, rundir
 from proxytools.errors import DeviceError, InputError

@@ -21,8 +21,9 @@ from deep.diagnostics import SAMPLE, Recorder
 from deep.gradients import LayerNorms, pulls
 from deep.losses import Objective
 from deep.model import Ensemble, SpanModel
-from deep.presets import PRESETS, Settings, preset
+from deep.presets import PRESETS, preset
 from deep.reading import BarReader, MatchReader
+from deep.settings import Settings
 from deep.soft import prior_of
 from deep.train import Observer, Observers, train
 from deep.training import Training

@@ -10,7 +10,7 @@ from deep.device import seeded
 from deep.directions import agree, swap
 from deep.lengths import LengthPrior
 from deep.model import Ensemble, SpanModel
-from deep.presets import Settings
+from deep.settings import Settings
 from deep.tasks import chain
 
 PRIOR = LengthPrior.of([3, 4], l_max=4)

@@ -23,6 +23,7 @@ from benchmarks import figures, readme
 from cli.deep import cli as deep
 from cli.proxytools import cli as proxytools
 from deep import curves, presets
+from deep.settings import Settings
 from proxytools import plots, synthetic
 from proxytools.leaderboard import Row
 from proxytools.metrics import bar, span
@@ -171,7 +172,7 @@ def home(tmp_path, monkeypatch):
     quick |= {f"{name}_THREADS": "1" for name in ("CORRELATE", "FIT", "AUDIT", "TRAIN", "DETECT")}
     for name, value in quick.items():
         monkeypatch.setenv(f"PROXYTOOLS_{name}", value)
-    small = presets.Settings(hidden=2, members=1, epochs=2, features="directionless")
+    small = Settings(hidden=2, members=1, epochs=2, features="directionless")
     monkeypatch.setitem(presets.PRESETS, "segmental", small)
     for name in ("validation", "gallery", "windows", "leaderboard"):
         monkeypatch.setattr(plots, name, lambda _, *rest, **__: None)

@@ -17,7 +17,7 @@ from sklearn.utils import estimator_checks as checks
 from threadpoolctl import threadpool_limits
 
 from deep.detector import SpanDetector
-from deep.presets import Settings
+from deep.settings import Settings
 from proxytools import features
 from proxytools.errors import InputError
 from proxytools.proxies import NAMES, store

@@ -12,7 +12,7 @@ from deep.lengths import LengthPrior
 from deep.linear import fit_linear, without_encoder
 from deep.losses import Objective
 from deep.model import Ensemble, SpanModel
-from deep.presets import Settings
+from deep.settings import Settings
 from deep.soft import prior_of
 from proxytools import features
 from proxytools.errors import InputError

@@ -14,7 +14,8 @@ from cli import models
 from cli.deep import cli
 from deep import checkpoint, jobs, place, series
 from deep.detector import SpanDetector
-from deep.presets import Settings, preset
+from deep.presets import preset
+from deep.settings import Settings
 from deep.tasks import chain
 from proxytools import features, io, rundir, synthetic
 from proxytools.errors import InputError

@@ -21,6 +21,7 @@ from deep.lengths import LengthPrior
 from deep.model import SpanModel
 from deep.pretrain import NETWORKS, Pretraining
 from deep.selfsupervised import RUN, Contrastive, Masked, hidden_runs, nt_xent, view
+from deep.settings import Settings
 from deep.soft import level_spans
 from deep.teacher import FOLDS, Teacher
 from deep.train import Observer
@@ -33,7 +34,7 @@ from tests import small
 
 MODES = tuple(NETWORKS)
 CPU = torch.device("cpu")
-SMALL = presets.Settings(
+SMALL = Settings(
     features="directionless",
     hidden=4,
     members=1,

@@ -15,7 +15,6 @@ PRESETS: dict[str, Settings] = {
         number=True,
         place=True,
         features="directed",
-        backwards=False,
         members=3,
         linear=1.0,
     ),

@@ -4,8 +4,9 @@
 the pass) for each seed and climbs `LADDER`, each step on top of the one before. What a step gave is
 the paired difference on 500 windows that took no part in anything, all seeds together. Beside it:
 the formula search, what the split of overlapping windows claims, and which of the predecessor's
-figures do not follow from its own components. Writes ``benchmarks/results/reproduction.json``;
-``python -m benchmarks.story`` draws it.
+figures do not follow from its own components. Writes ``benchmarks/results/reproduction.json``, and
+goes on where it stopped: ``--again`` names steps to climb anew. ``python -m benchmarks.story``
+draws it.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ _ALONE = replace(_DIRECTED, **PLAIN)
 _WEIGHTED = replace(_ALONE, positive_weight=15.0, choose_by="spans")
 _SEGMENTAL = replace(_ALONE, head="segmental", choose_by="spans")
 _OURS = preset("segmental")
-_REGULAR = replace(_OURS, backwards=False, members=1, linear=0.0)
+_ANYWHERE = replace(_OURS, place=False)
+_REGULAR = replace(_ANYWHERE, backwards=False, members=1, linear=0.0)
 
 LADDER: dict[str, Settings] = {
     "as it was": _RAW,
@@ -71,7 +73,8 @@ LADDER: dict[str, Settings] = {
     "in-span weight 15": _WEIGHTED,
     "segmental head instead": _SEGMENTAL,
     "small, regularised, two directions": _REGULAR,
-    "backwards too, three and a ridge model": _OURS,
+    "backwards too, three and a ridge model": _ANYWHERE,
+    "where in a window spans start": _OURS,
     "pre-trained on soft labels": replace(_OURS, pretrain="proxies"),
 }
 Row = dict[str, Any]
@@ -121,8 +124,16 @@ def _file(folder: Path, step: str, seed: int) -> Path:
     return folder / f"{step}-{seed}.npz"
 
 
-def summary(rows: list[Row], folder: Path) -> list[Row]:
-    """Mean over seeds of every step, and what it gave beside the step before."""
+def _at_hand(folder: Path, step: str) -> bool:
+    return all(_file(folder, step, seed).exists() for seed in SEEDS)
+
+
+def summary(rows: list[Row], folder: Path, earlier: list[Row]) -> list[Row]:
+    """Mean over seeds of every step, and what it gave beside the step before.
+
+    Of steps whose predictions are no longer in ``folder`` it is what ``earlier`` lines say.
+    """
+    known = {line["step"]: line for line in earlier}
     lines: list[Row] = []
     for step in LADDER:
         own = [row for row in rows if row["step"] == step]
@@ -130,8 +141,10 @@ def summary(rows: list[Row], folder: Path) -> list[Row]:
             break
         names = [name for name, value in own[0].items() if isinstance(value, float)]
         line: Row = {"step": step, **{k: float(np.mean([row[k] for row in own])) for k in names}}
-        if lines:
+        if lines and _at_hand(folder, step) and _at_hand(folder, lines[-1]["step"]):
             line |= paired(folder, step, lines[-1]["step"])
+        elif lines:
+            line |= {name: known[step][name] for name in ("r_gain", "f1_gain")}
         lines.append(line)
     return lines
 
@@ -230,13 +243,14 @@ def splits_of(seed: int) -> list[Row]:
 def main() -> None:
     """Measure what is missing, write and print."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--again", nargs="+", default=[], choices=LADDER, metavar="STEP")
     parser.add_argument("--runs", type=Path, default=Path("runs/reproduction"))
     parser.add_argument("--out", type=Path, default=RESULTS / "reproduction.json")
     given = parser.parse_args()
     given.runs.mkdir(parents=True, exist_ok=True)
     earlier = json.loads(given.out.read_text()) if given.out.exists() else {"rows": []}
     rows: list[Row] = [
-        row for row in earlier["rows"] if _file(given.runs, row["step"], row["seed"]).exists()
+        row for row in earlier["rows"] if row["step"] in LADDER and row["step"] not in given.again
     ]
     known = {(row["step"], row["seed"]) for row in rows}
     report: Row = {
@@ -252,7 +266,8 @@ def main() -> None:
             if (step, seed) not in known:
                 rows.append(climb(step, seed, given.runs))
                 print(rows[-1], flush=True)
-        report |= {"ladder": summary(rows, given.runs), "rows": rows}
+        ladder = summary(rows, given.runs, earlier.get("ladder", []))
+        report |= {"ladder": ladder, "rows": rows}
         if "countdown normalised" in {row["step"] for row in rows}:
             report["first_pass"] = first_pass(rows)
         given.out.write_text(json.dumps(report, indent=1) + "\n")

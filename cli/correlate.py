@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
@@ -72,7 +73,7 @@ def correlate(**given: Any) -> None:
             seed=given["seed"],
             embargo=given["embargo"],
             permutations=given["permutations"],
-            track=show.track("proxies", quiet=given["quiet"]),
+            track=partial(show.track, quiet=given["quiet"]),
         )
     if given["as_json"]:
         show.as_json([asdict(row) for row in rows])

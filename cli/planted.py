@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def demo(**given: Any) -> None:
             data,
             seed=given["seed"],
             threads=given["threads"],
-            track=show.track("proxies", quiet=given["quiet"]),
+            track=partial(show.track, quiet=given["quiet"]),
         )
     show.rows(rows, f"{len(data)} windows, everything held out")
     show.note(f"Figures and tables: {out}", quiet=given["quiet"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from proxytools import splits
 from proxytools.errors import GateError
 from proxytools.evaluate import (
     CrossFit,
+    Track,
     compare,
     compute,
     cross_fit,
@@ -63,7 +64,7 @@ def correlate(
     seed: int = 0,
     embargo: str = "0",
     permutations: int = 199,
-    track: Callable[[Sequence[Proxy]], Iterable[Proxy]] = iter,
+    track: Callable[[str], Track] = lambda name: iter,
 ) -> list[Row]:
     """Cross-fit proxies and the three references on the same folds; best correlation first.
 
@@ -74,7 +75,7 @@ def correlate(
     permutations : int
         Draws of the null for ``p_value``; its least value is 1 / (permutations + 1).
     track : callable, optional
-        Wraps the proxies as they are worked through, to show progress.
+        Given the name of a proxy, wraps its folds as they are worked through, to show progress.
 
     Returns
     -------
@@ -87,8 +88,9 @@ def correlate(
     options: dict[str, Any] = {"n_folds": n_folds, "seed": seed, "embargo": embargo}
     prior = cross_fit(PositionPrior(), data, features=features, **options)
     rows = []
-    for proxy in track(proxies):
-        fitted = cross_fit(proxy, data, features=features, **options)
+    for proxy in proxies:
+        folded = track(proxy.name)
+        fitted = cross_fit(proxy, data, features=features, track=folded, **options)
         own = features[proxy.feature_set]
         folds = folds_of(data, own, n_folds, seed, embargo)
         p_value = permutation_p(proxy, fitted, own, folds, permutations, seed=seed)

@@ -109,12 +109,15 @@ def correlate(
 
 
 def demo(
-    run: rundir.RunDir, data: SpanDataset, *, seed: int = 0, threads: int = 0, track: Any = iter
+    run: rundir.RunDir, data: SpanDataset, *, seed: int = 0, threads: int = 0, **options: Any
 ) -> list[Row]:
-    """Correlate every kind of proxy, then fit the boosted one, all into one run."""
+    """Correlate every kind of proxy, then fit the boosted one, all into one run.
+
+    Options are those of `leaderboard.correlate`.
+    """
     names = ("formula", "formula-classic", "logistic", "lightgbm", "xgboost")
     proxies = [make(name, seed=seed, threads=threads) for name in names]
-    rows = correlate(run, proxies, data, seed=seed, track=track)
+    rows = correlate(run, proxies, data, seed=seed, **options)
     fit(run, make("lightgbm", seed=seed, threads=threads), data, seed=seed)
     return rows
 

@@ -336,16 +336,16 @@ def test_the_leaderboard_is_the_same_for_the_same_seed():
     assert table(3) != table(4)
 
 
-def test_proxies_can_be_tracked():
+def test_folds_of_every_proxy_can_be_tracked():
     seen = []
     leaderboard.correlate(
         [small.proxy("formula")],
         small.planted(),
         n_folds=2,
         permutations=1,
-        track=lambda proxies: [seen.append(p.name) or p for p in proxies],
+        track=lambda name: lambda folds: [seen.append(name) or fold for fold in folds],
     )
-    assert seen == ["formula", *small.REFERENCES]
+    assert seen == [name for name in ("formula", *small.REFERENCES) for _ in range(2)]
 
 
 # Permutation

@@ -19,12 +19,12 @@ _C = _B + len(rolling.FEATURES)
 def kernel(ohlc, values, first):  # type: ignore[no-untyped-def]
     """Compute all of them for windows (N, T, 4)."""
     n_bars = ohlc.shape[1]
-    bars, before = np.empty((4, n_bars)), np.empty(n_bars + 1)
+    bars, before, work = np.empty((4, n_bars)), np.empty(n_bars + 1), np.empty((10, n_bars))
     rows = np.empty((_C, n_bars), np.float32)
     for n in range(len(ohlc)):
         split(ohlc[n], bars)
         closes_before(bars, before)
         _shape(bars, rows[:_A])
-        _moves(bars, before, rows[_A:_B])
-        _states(bars, before, rows[_B:])
+        _moves(bars, before, work, rows[_A:_B])
+        _states(bars, before, work, rows[_B:])
         emit(rows, values[n], first)

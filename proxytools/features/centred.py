@@ -84,33 +84,34 @@ FEATURES = (
 
 
 @compiled
-def _best_run(score, n_starts, k, out, spare):  # type: ignore[no-untyped-def]
+def _best_run(score, n_starts, k, out):  # type: ignore[no-untyped-def]
     """(T,) best of the scores of all runs of ``k`` bars that include a bar.
 
     ``score[s]`` belongs to the run that starts at bar ``s``. The last run covers the last bars.
     """
-    score[n_starts:] = score[n_starts - 1]
-    last_max(score, k, out, spare)
+    for s in range(n_starts, len(score)):
+        score[s] = score[n_starts - 1]
+    last_max(score, k, out)
 
 
 @compiled
-def _run_moves(before, level, k, score, spare, out):  # type: ignore[no-untyped-def]
+def _run_moves(before, level, k, score, out):  # type: ignore[no-untyped-def]
     n = len(out)
     k = min(k, n)
     stop, middle, root = before[k:], level[k // 2 :], np.sqrt(k)
     for s in range(n - k + 1):
         score[s] = ratio(abs(stop[s] - before[s]), middle[s] * root)
-    _best_run(score, n - k + 1, k, out, spare)
+    _best_run(score, n - k + 1, k, out)
 
 
 @compiled
-def _run_ranges(running, k, score, spare, out):  # type: ignore[no-untyped-def]
+def _run_ranges(running, k, score, out):  # type: ignore[no-untyped-def]
     n = len(out)
     k = min(k, n)
     stop = running[k:]
     for s in range(n - k + 1):
         score[s] = (stop[s] - running[s]) / k
-    _best_run(score, n - k + 1, k, out, spare)
+    _best_run(score, n - k + 1, k, out)
 
 
 @compiled
@@ -165,13 +166,14 @@ def _against(values, unit, out):  # type: ignore[no-untyped-def]
 @compiled
 def fill(before, extent, level, log_range, rows):  # type: ignore[no-untyped-def]
     """Compute all of them into rows (19, T)."""
-    n = len(level)
-    step, running = np.empty(n), np.empty(n + 1)
-    score, spare = np.empty(n, np.float32), np.empty(n, np.float32)
+    n, typical = len(level), extent.mean()
+    work, running, score = np.empty((2, n)), np.empty(n + 1), np.empty(n, np.float32)
+    step, mean = work[0], work[1]
     for t in range(n):
         step[t] = abs(before[t + 1] - before[t])
     _against(step, level, rows[0])
-    _against(level, np.full(n, extent.mean()), rows[1])
+    for t in range(n):
+        rows[1, t] = ratio(level[t], typical)
     running[0] = 0.0
     for t in range(n):
         running[t + 1] = running[t] + log_range[t]
@@ -180,13 +182,12 @@ def fill(before, extent, level, log_range, rows):  # type: ignore[no-untyped-def
         around_mean(log_range, h, rows[i])
         i += 1
     for k in RUNS:
-        _run_moves(before, level, k, score, spare, rows[i])
-        _run_ranges(running, k, score, spare, rows[i + 1])
+        _run_moves(before, level, k, score, rows[i])
+        _run_ranges(running, k, score, rows[i + 1])
         i += 2
     for k in SIDES:
         _sides(before, level, k, rows[i], rows[i + 1], rows[i + 2])
         i += 3
-    mean = np.empty(n)
     for h in EFFICIENCIES:
         _efficiency(before, step, h, mean, rows[i])
         i += 1

@@ -15,6 +15,7 @@ from proxytools.features.windowed import (
     doubled,
     last_max,
     last_sum,
+    longer_max,
     per_bar,
     ratio,
 )
@@ -138,13 +139,12 @@ def _sums(x, sums):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def fill(bars, before, rows):  # type: ignore[no-untyped-def]
-    """Compute all of them of bars (4, T) into rows (13, T)."""
+def fill(bars, before, work, rows):  # type: ignore[no-untyped-def]
+    """Compute all of them of bars (4, T) into rows (13, T), with ten rows of ``work`` (_, T)."""
     n = bars.shape[1]
     high, low, close = bars[1], bars[2], bars[3]
-    work, sums = np.empty((6, n)), np.empty((4, n))
     extent, step, depth = work[0], work[1], work[2]
-    top, bottom, spare = work[3], work[4], work[5]
+    top, bottom, spare, sums = work[3], work[4], work[5], work[6:10]
     for t in range(n):
         extent[t] = high[t] - low[t]
         step[t] = abs(before[t + 1] - before[t])
@@ -155,11 +155,13 @@ def fill(bars, before, rows):  # type: ignore[no-untyped-def]
         _past_moves(before, EFFICIENCIES[j], top)
         _efficiency(top, sums[j], rows[i])
         i += 1
-    for k in PLACES:
-        last_max(high, k, top, spare)
-        last_max(depth, k, bottom, spare)
-        _place(close, top, bottom, rows[i])
-        i += 1
+    last_max(high, PLACES[0], top)
+    last_max(depth, PLACES[0], bottom)
+    _place(close, top, bottom, rows[i])
+    longer_max(PLACES[0], PLACES[1], top, spare)
+    longer_max(PLACES[0], PLACES[1], bottom, spare)
+    _place(close, top, bottom, rows[i + 1])
+    i += 2
     _sums(extent, sums)
     for j in range(4):
         per_bar(REACHES[j], sums[j])

@@ -18,6 +18,7 @@ import numpy as np
 from proxytools.features.registry import WHOLE, Feature
 from proxytools.features.windowed import (
     compiled,
+    copy,
     ratio,
     within,
 )
@@ -58,7 +59,7 @@ def _cover(factor, product, tail, out):  # type: ignore[no-untyped-def]
     """
     n = len(factor)
     shortest, longest = min(SHORTEST, n), len(product)
-    product[0] = factor
+    copy(factor, product[0])
     for k in range(1, longest):  # product[k, s] belongs to the k + 1 bars from s
         before, now, last = product[k - 1], product[k], factor[k:]
         for s in range(n - k):

@@ -11,6 +11,7 @@ import numpy as np
 from proxytools.features.registry import WHOLE, Feature
 from proxytools.features.windowed import (
     compiled,
+    inlined,
     last_ema,
     last_sum,
     per_bar,
@@ -118,21 +119,26 @@ def _swing(bars, atrs, leg_row, above_row, below_row):  # type: ignore[no-untype
         below_row[t] = within(below, -SWING_LIMIT, SWING_LIMIT)
 
 
+@inlined
+def _grown(score, z, drift):  # type: ignore[no-untyped-def]
+    return within(score + drift * (z - 0.5 * drift), 0.0, SCORE_LIMIT)
+
+
 @compiled
-def _cusum(change, level, drift, out):  # type: ignore[no-untyped-def]
-    up = down = 0.0
-    for t in range(len(out)):
+def _cusums(change, level, weak, strong):  # type: ignore[no-untyped-def]
+    """Follow both drifts in one loop: a score waits for its last value, not for the others."""
+    weak_up = weak_down = strong_up = strong_down = 0.0
+    for t in range(len(weak)):
         z = within(ratio(change[t], level[t] * SIGMAS_A_RANGE), -STEP_LIMIT, STEP_LIMIT)
-        up = within(up + drift * (z - 0.5 * drift), 0.0, SCORE_LIMIT)
-        down = within(down + drift * (-z - 0.5 * drift), 0.0, SCORE_LIMIT)
-        out[t] = max(up, down)
+        weak_up, weak_down = _grown(weak_up, z, DRIFTS[0]), _grown(weak_down, -z, DRIFTS[0])
+        strong_up, strong_down = _grown(strong_up, z, DRIFTS[1]), _grown(strong_down, -z, DRIFTS[1])
+        weak[t], strong[t] = max(weak_up, weak_down), max(strong_up, strong_down)
 
 
 @compiled
-def fill(bars, before, rows):  # type: ignore[no-untyped-def]
-    """Compute all of them of bars (4, T) into rows (8, T)."""
+def fill(bars, before, work, rows):  # type: ignore[no-untyped-def]
+    """Compute all of them of bars (4, T) into rows (8, T), with four rows of ``work`` (_, T)."""
     n = bars.shape[1]
-    work = np.empty((4, n))
     extent, level, change, true_range = work[0], work[1], work[2], work[3]
     for t in range(n):
         extent[t] = bars[1, t] - bars[2, t]
@@ -142,8 +148,7 @@ def fill(bars, before, rows):  # type: ignore[no-untyped-def]
     _streak(bars, rows[0], rows[1])
     for t in range(n):
         rows[2, t] = min(ratio(extent[t], level[t]), 10.0)
-    for i in range(len(DRIFTS)):
-        _cusum(change, level, DRIFTS[i], rows[6 + i])
+    _cusums(change, level, rows[6], rows[7])
     last_sum(true_range, ATR_BARS, change)
     per_bar(ATR_BARS, change)
     _swing(bars, change, rows[3], rows[4], rows[5])

@@ -61,10 +61,17 @@ def split(window, bars):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def copy(x, out):  # type: ignore[no-untyped-def]
+    """Write ``x`` into ``out``; ``out[:] = x`` takes longer by checks for overlap and shape."""
+    for i in range(len(out)):
+        out[i] = x[i]
+
+
+@compiled
 def closes_before(bars, before):  # type: ignore[no-untyped-def]
     """Price before each bar and after the last, (T+1,): the first open, then every close."""
     before[0] = bars[0, 0]
-    before[1:] = bars[3]
+    copy(bars[3], before[1:])
 
 
 @compiled
@@ -75,17 +82,25 @@ def _add(x, out):  # type: ignore[no-untyped-def]
 
 @compiled
 def last_sum(x, k, out):  # type: ignore[no-untyped-def]
-    """Sum of the last ``k`` values, of fewer at the start."""
-    n = len(x)
-    out[:] = x
-    for lag in range(1, min(k, n)):
-        _add(x[: n - lag], out[lag:])
+    """Sum of the last ``k`` values, of fewer at the start.
+
+    What is added to stays in one place while what is added moves: shifted writes would have to
+    wait for each other.
+    """
+    k, total = min(k, len(x)), 0.0
+    for t in range(k - 1):
+        total += x[t]
+        out[t] = total
+    rest = out[k - 1 :]
+    copy(x, rest)
+    for later in range(1, k):
+        _add(x[later:], rest)
 
 
 @compiled
 def doubled(x, k, out):  # type: ignore[no-untyped-def]
     """Sum of the last ``2 k`` values, where ``x`` holds the sums of the last ``k``."""
-    out[:] = x
+    copy(x, out)
     if k < len(x):
         _add(x[: len(x) - k], out[k:])
 
@@ -104,7 +119,7 @@ def per_bar(k, out):  # type: ignore[no-untyped-def]
 def around_mean(x, half, out):  # type: ignore[no-untyped-def]
     """Mean of the values at most ``half`` bars away, of fewer at the edges."""
     n = len(x)
-    out[:] = x
+    copy(x, out)
     for lag in range(1, min(half + 1, n)):
         _add(x[: n - lag], out[lag:])
         _add(x[lag:], out[: n - lag])
@@ -118,13 +133,27 @@ def around_mean(x, half, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def last_max(x, k, out, spare):  # type: ignore[no-untyped-def]
-    """Maximum of the last ``k`` values, of fewer at the start, by doubling."""
-    out[:] = x
-    n, reach = len(x), 1  # out[t] is the maximum of the last ``reach`` values
+def last_max(x, k, out):  # type: ignore[no-untyped-def]
+    """Maximum of the last ``k`` values, of fewer at the start; a pass over the bars for each."""
+    k, largest = min(k, len(x)), x[0]
+    for t in range(k - 1):
+        largest = max(largest, x[t])
+        out[t] = largest
+    rest = out[k - 1 :]
+    copy(x, rest)
+    for later in range(1, k):
+        now = x[later:]
+        for i in range(len(rest)):
+            rest[i] = max(rest[i], now[i])
+
+
+@compiled
+def longer_max(reach, k, out, spare):  # type: ignore[no-untyped-def]
+    """Turn maxima of the last ``reach`` values into those of the last ``k``, by doubling."""
+    n = len(out)
     while reach < min(k, n):
         step = min(reach, k - reach)
-        spare[:] = out
+        copy(out, spare)
         late, early = out[step:], spare[: n - step]
         for i in range(n - step):
             late[i] = max(late[i], early[i])

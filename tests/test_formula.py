@@ -108,7 +108,7 @@ def test_a_formula_that_varies_in_one_bar_of_many_is_no_constant():
 
 
 def test_scores_do_not_depend_on_the_number_of_threads():
-    X, sets = bars(20_000, 5), parameter_sets(50, 5)
+    X, sets = bars(60_000, 5), parameter_sets(50, 5)
     y = X[:, 0] > 1
     before = numba.get_num_threads()
     try:

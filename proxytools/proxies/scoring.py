@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
 import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +15,7 @@ Floats = NDArray[np.float64]
 
 _BARS_A_BLOCK = 1024  # the columns and the scratch row of a block stay in the first-level cache
 _MOST_CHUNKS = 64  # bounds the partial sums; fixed, so the result never depends on the threads
+_LEAST_FOR_THREADS = 1 << 21  # bars times sets: fewer take less time than starting a pool
 
 
 def scores(
@@ -46,7 +50,8 @@ def scores(
     p, pp, py = sums.T
     n = len(y)
     covariance = py - p * y.sum() / n
-    spread = (pp - p * p / n) * (y @ y - y.sum() ** 2 / n)
+    squares = np.einsum("i,i", y, y)  # y @ y wakes threads that can take longer than the sum
+    spread = (pp - p * p / n) * (squares - y.sum() ** 2 / n)
     # A constant formula tells nothing: its spread is rounding noise around zero, its r is 0.
     varies = spread > 1e-12 * n * np.maximum(pp, 1e-300)
     out = np.zeros(len(sets))
@@ -55,43 +60,60 @@ def scores(
 
 
 def _cpu_sums(X: Floats, y: Floats, sets: Floats) -> Floats:
-    n_chunks = min(_MOST_CHUNKS, -(-len(y) // _BARS_A_BLOCK))
-    sums: Floats = _partial_sums(X, y, sets, n_chunks).sum(axis=0)
+    """(K, 3) sums of p, p*p and p*y, on all threads.
+
+    Threads of a pool take chunk after chunk and sleep when none is left. Those of OpenMP share the
+    chunks out beforehand, and the first to end spins on a core that another may need.
+    """
+    n, n_chunks = len(y), min(_MOST_CHUNKS, -(-len(y) // _BARS_A_BLOCK))
+    cuts = [chunk * n // n_chunks for chunk in range(n_chunks + 1)]
+    chunks = [slice(*ends) for ends in pairwise(cuts)]
+
+    def chunk_sums(chunk: slice) -> Floats:
+        part: Floats = _partial_sums(X[chunk], y[chunk], sets)
+        return part
+
+    threads = numba.get_num_threads()
+    if threads == 1 or n * len(sets) < _LEAST_FOR_THREADS:
+        found = [chunk_sums(chunk) for chunk in chunks]
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            found = list(pool.map(chunk_sums, chunks))
+    sums: Floats = np.sum(found, axis=0)
     return sums
 
 
+# Division by zero must not be trapped: it keeps loops from being vectorised.
 @numba.njit(
     cache=True,
-    parallel=True,
     nogil=True,
+    error_model="numpy",
     fastmath={"reassoc", "contract", "nsz", "nnan", "ninf"},
 )
-def _partial_sums(X: Floats, y: Floats, sets: Floats, n_chunks: int) -> Floats:
-    """(n_chunks, K, 3) sums of p, p*p and p*y: each block of bars is read once for all sets."""
-    n, n_sets = len(y), len(sets)
-    out = np.zeros((n_chunks, n_sets, 3))
-    for chunk in numba.prange(n_chunks):
-        r, s, v, inverse = np.empty((4, _BARS_A_BLOCK))
-        for begin in range(chunk * n // n_chunks, (chunk + 1) * n // n_chunks, _BARS_A_BLOCK):
-            end = min(begin + _BARS_A_BLOCK, (chunk + 1) * n // n_chunks)
-            t = y[begin:end]
-            for i in range(end - begin):
-                r[i], s[i], v[i] = X[begin + i]
-            for k in range(n_sets):
-                w_ret, w_streak, eps = sets[k]
-                if k == 0 or eps != sets[k - 1, 2]:
-                    for i in range(end - begin):
-                        inverse[i] = 1.0 / (v[i] + eps)
-                p1 = p2 = py = 0.0
-                for i in range(end - begin):
-                    p = (r[i] * w_ret + s[i] * w_streak) * inverse[i]
-                    p = min(max(p, 0.0), 1.0)
-                    p1 += p
-                    p2 += p * p
-                    py += p * t[i]
-                out[chunk, k, 0] += p1
-                out[chunk, k, 1] += p2
-                out[chunk, k, 2] += py
+def _partial_sums(X: Floats, y: Floats, sets: Floats) -> Floats:
+    """(K, 3) sums of p, p*p and p*y over a chunk: each block of bars is read once for all sets."""
+    n_sets = len(sets)
+    out = np.zeros((n_sets, 3))
+    r, s, v, inverse = np.empty((4, _BARS_A_BLOCK))
+    for begin in range(0, len(y), _BARS_A_BLOCK):
+        t = y[begin : begin + _BARS_A_BLOCK]
+        for i in range(len(t)):
+            r[i], s[i], v[i] = X[begin + i]
+        for k in range(n_sets):
+            w_ret, w_streak, eps = sets[k]
+            if k == 0 or eps != sets[k - 1, 2]:
+                for i in range(len(t)):
+                    inverse[i] = 1.0 / (v[i] + eps)
+            p1 = p2 = py = 0.0
+            for i in range(len(t)):
+                p = (r[i] * w_ret + s[i] * w_streak) * inverse[i]
+                p = min(max(p, 0.0), 1.0)
+                p1 += p
+                p2 += p * p
+                py += p * t[i]
+            out[k, 0] += p1
+            out[k, 1] += p2
+            out[k, 2] += py
     return out
 
 

@@ -123,7 +123,7 @@ class SpanModel(nn.Module):
         if self.directions > 1:
             x = torch.cat([x, x * self.signs], 1)  # (N, D, T, F)
         encoded = self._encoded(x)
-        outputs = self.others(encoded.mean(1))
+        outputs = self.others(encoded)
         if isinstance(self.head, SegmentalHead):
             scores = torch.cat(self.head.scores(encoded).unbind(1), 2)  # (N, T, 3 D)
             return {"span": scores, "length": self.length(), "number": self.number, **outputs}
@@ -165,8 +165,14 @@ class OtherHeads(nn.Module):
         self.countdown = nn.Linear(n_inputs, 1) if "countdown" in tasks else None
 
     def forward(self, encoded: Tensor) -> dict[str, Tensor]:
-        """``type`` (N, C) logits, ``pointers`` (N, 2) in [0, 1], ``countdown`` (N, T)."""
-        outputs = {}
+        """``type`` (N, C) logits, ``pointers`` (N, 2) in [0, 1], ``countdown`` (N, T).
+
+        Of encoded (N, D, T, C), the mean over directions.
+        """
+        outputs = dict[str, Tensor]()
+        if self.whole is None and self.countdown is None:
+            return outputs
+        encoded = encoded.mean(1) if encoded.shape[1] > 1 else encoded[:, 0]  # (N, T, C)
         whole = None if self.whole is None else self.whole(encoded.mean(1))  # (N, P)
         if self.kind is not None:
             outputs["type"] = self.kind(whole)

@@ -17,7 +17,7 @@ from proxytools.label import Batch, batches
 from proxytools.proxies.store import Model
 
 MARGIN = 1 / 6  # of a window; nearer to its edges its scores are worse
-WINDOWS = 128  # scored at once: more leave the cache
+WINDOWS = 64  # scored at once: more leave the cache
 
 Scores = NDArray[np.float32]
 

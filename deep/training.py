@@ -66,7 +66,8 @@ class Training:
         self.model, self.settings = model, settings
         self.averaged = copy.deepcopy(model).requires_grad_(False).eval()
         self.best = copy.deepcopy(self.averaged)
-        self.optimizer = torch.optim.AdamW(_groups(model, settings), lr=settings.learning_rate)
+        groups = _groups(model, settings)
+        self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
         self.order = parallel.streams()
         self.history: list[Epoch] = []
         self.steps = 0

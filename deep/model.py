@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from deep.dropout import QuickDropout
 from deep.lengths import LengthPrior, LengthScores
 from deep.segmental import SegmentalHead
 from deep.settings import Settings
@@ -65,7 +66,7 @@ class SpanModel(nn.Module):
         self.register_buffer("signs", torch.ones(n_features))
         self.register_buffer("number", torch.zeros(3) if settings.number else None)
         self.directions = settings.directions
-        dropout = nn.Dropout1d if settings.whole_columns else nn.Dropout
+        dropout = nn.Dropout1d if settings.whole_columns else QuickDropout
         self.input_dropout = dropout(settings.input_dropout)
         self.encoder = (
             None
@@ -185,6 +186,9 @@ class OtherHeads(nn.Module):
 
 def _drop(dropout: nn.Module, x: Tensor) -> Tensor:
     """Drop out of (N, D, T, C); one that drops whole channels then drops columns of a window."""
+    if not isinstance(dropout, nn.Dropout1d):
+        each: Tensor = dropout(x)
+        return each
     columns = x.permute(0, 3, 1, 2)  # (N, C, D, T)
     dropped: Tensor = dropout(columns.flatten(2)).view_as(columns).permute(0, 2, 3, 1)
     return dropped

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deep.device import limited, resolve, seeded
+from deep.dropout import QuickDropout
 from deep.fitting import signs_of
 from deep.lengths import LengthPrior
 from deep.matches import choose_threshold, match_probability, spans_above
@@ -128,6 +129,31 @@ def test_devices():
     if not torch.cuda.is_available():
         with pytest.raises(DeviceError, match="no CUDA device"):
             resolve("cuda")
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.7])
+def test_quick_dropout_drops_as_torch_does(rate):
+    x = torch.ones(500, 1001, requires_grad=True)
+    with seeded((1,), CPU):
+        made = QuickDropout(rate)(x)
+        twin = torch.nn.Dropout(rate)(x)
+    kept = made[made > 0].unique()
+    assert kept.item() == pytest.approx(twin.max().item(), rel=1e-4)
+    shares = (made > 0).float()
+    spread = (rate * (1 - rate) / x.numel()) ** 0.5
+    assert shares.mean().item() == pytest.approx(1 - rate, abs=5 * spread)
+    a, b = shares[:, 1:].flatten(), shares[:, :-1].flatten()  # neighbours share a number
+    assert torch.corrcoef(torch.stack([a, b]))[0, 1].abs() < 0.01
+    made.sum().backward()
+    assert torch.equal(x.grad, made.detach())
+
+
+def test_quick_dropout_at_its_ends():
+    x = torch.arange(7.0)
+    assert torch.equal(QuickDropout(0.0)(x), x)
+    assert torch.equal(QuickDropout(1.0)(x), torch.zeros(7))
+    assert QuickDropout(0.5)(x[:0]).shape == (0,)
+    assert QuickDropout(0.5)(x.double()).dtype == torch.float64
 
 
 def test_threads_and_random_stream_are_given_back():

@@ -48,9 +48,10 @@ class Job:
             return SpanModel(self.values.shape[2], self.settings, *self.start).to(self.device)
 
     def ours(self, epochs: int) -> None:
-        """Run the project's loop."""
+        """Run the project's loop, as `SpanDetector.fit` does."""
         training = Training(self.model(), replace(self.settings, epochs=epochs, patience=epochs))
-        train(training, self.objective, self.values, self.everything)
+        with limited(0, hidden=self.settings.hidden):
+            train(training, self.objective, self.values, self.everything)
         self._done()
 
     def bare(self, epochs: int) -> None:

@@ -150,7 +150,7 @@ class SpanDetector(BaseEstimator):
             data, y = children(data, *cut), children_of(y, *cut)
             features = feature_sets.compute(data.windows.ohlc, features.names)
             n = n * len(data) // n_before
-        with limited(self.threads):
+        with limited(self.threads, hidden=self.settings.hidden):
             fitting = self._fitting(features, data, y, n, hard=target is None, device=device)
             self.ensemble_ = fitting.members(fitting.cross_fit(self.inner_folds))
         self.l_max_, self.reader_ = fitting.l_max, fitting.reader
@@ -237,6 +237,6 @@ class SpanDetector(BaseEstimator):
             )
         device = next(self.ensemble_.parameters()).device
         everything = np.arange(len(features.values))
-        with limited(self.threads):
+        with limited(self.threads, hidden=self.settings.hidden):
             for windows in np.split(everything, range(BATCH, len(everything), BATCH)):
                 yield windows, torch.from_numpy(features.values[windows]).to(device)

@@ -13,6 +13,7 @@ from deep import parallel
 from proxytools.errors import DeviceError, InputError
 
 DEVICES = ("cpu", "cuda", "auto")
+SMALL = 128  # units of an LSTM, each way, whose steps are too small for two threads
 
 
 def resolve(device: str) -> torch.device:
@@ -54,8 +55,15 @@ def cpu_threads() -> int:
 
 
 @contextmanager
-def limited(threads: int) -> Iterator[None]:
+def limited(threads: int, *, hidden: int = SMALL) -> Iterator[None]:
     """Use that many CPU threads inside the block; 0 leaves them as they are.
+
+    Parameters
+    ----------
+    hidden : int
+        Units of the LSTM that is computed inside. Below `SMALL` torch takes one thread whatever is
+        asked for: a step is over before a second thread has begun, and on a busy machine each of a
+        window's steps would wait for it.
 
     Raises
     ------
@@ -65,8 +73,9 @@ def limited(threads: int) -> Iterator[None]:
     if threads < 0:
         raise InputError("threads", got=str(threads), expected="0 or more")
     before = torch.get_num_threads(), numba.get_num_threads()
+    if threads or hidden < SMALL:
+        torch.set_num_threads(threads if hidden >= SMALL else 1)
     if threads:
-        torch.set_num_threads(threads)
         numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     try:
         yield

@@ -1,3 +1,4 @@
+import numba
 import numpy as np
 import pytest
 import torch
@@ -154,6 +155,18 @@ def test_quick_dropout_at_its_ends():
     assert torch.equal(QuickDropout(1.0)(x), torch.zeros(7))
     assert QuickDropout(0.5)(x[:0]).shape == (0,)
     assert QuickDropout(0.5)(x.double()).dtype == torch.float64
+
+
+def test_a_small_lstm_takes_one_thread():
+    before = torch.get_num_threads(), numba.get_num_threads()
+    with limited(2, hidden=16):
+        assert torch.get_num_threads() == 1
+        assert numba.get_num_threads() == min(2, numba.config.NUMBA_NUM_THREADS)
+    with limited(0, hidden=16):
+        assert (torch.get_num_threads(), numba.get_num_threads()) == (1, before[1])
+    with limited(2, hidden=256):
+        assert torch.get_num_threads() == 2
+    assert (torch.get_num_threads(), numba.get_num_threads()) == before
 
 
 def test_threads_and_random_stream_are_given_back():

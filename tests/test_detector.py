@@ -51,6 +51,13 @@ def fitted():
 
 
 @pytest.mark.parametrize("head", HEADS)
+def test_of_a_small_detector_threads_change_nothing(head, fitted):
+    models, own, data = fitted
+    other = SpanDetector(QUICK[head], inner_folds=2, seed=0, threads=2).fit(own, data)
+    np.testing.assert_array_equal(other.predict(own), models[head].predict(own))
+
+
+@pytest.mark.parametrize("head", HEADS)
 def test_the_contract(head, fitted):
     models, own, data = fitted
     model, before = models[head], own.values.copy()

@@ -16,6 +16,7 @@ from benchmarks.recomputed import loader
 from benchmarks.speed_proxies import Line, ratio, timed
 from deep.device import limited, resolve, seeded
 from deep.losses import Objective
+from deep.memory import reused
 from deep.model import SpanModel
 from deep.presets import preset
 from deep.settings import Settings
@@ -50,7 +51,7 @@ class Job:
     def ours(self, epochs: int) -> None:
         """Run the project's loop, as `SpanDetector.fit` does."""
         training = Training(self.model(), replace(self.settings, epochs=epochs, patience=epochs))
-        with limited(0, hidden=self.settings.hidden):
+        with limited(0, hidden=self.settings.hidden), reused():
             train(training, self.objective, self.values, self.everything)
         self._done()
 

@@ -40,7 +40,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     "hidden 32": {"hidden": 32},
     "ridge 3": {"linear": 3.0},
     "no ridge model": {"linear": 0.0},
-    "average 0.99": {"average": 0.99},
     "learning rate 0.001": {"learning_rate": 1e-3},
     "dropout 0.5": {"dropout": 0.5},
     "no BiLSTM": {"hidden": 0},

@@ -17,6 +17,7 @@ from deep.augment import children, children_of
 from deep.device import limited, resolve
 from deep.fitting import Fitting
 from deep.kept import Kept
+from deep.memory import reused
 from deep.presets import PRESETS
 from deep.pretrain import Pretraining
 from deep.settings import Settings
@@ -150,7 +151,7 @@ class SpanDetector(BaseEstimator):
             data, y = children(data, *cut), children_of(y, *cut)
             features = feature_sets.compute(data.windows.ohlc, features.names)
             n = n * len(data) // n_before
-        with limited(self.threads, hidden=self.settings.hidden):
+        with limited(self.threads, hidden=self.settings.hidden), reused():
             fitting = self._fitting(features, data, y, n, hard=target is None, device=device)
             self.ensemble_ = fitting.members(fitting.cross_fit(self.inner_folds))
         self.l_max_, self.reader_ = fitting.l_max, fitting.reader

@@ -10,6 +10,7 @@ from deep.dropout import QuickDropout
 from deep.fitting import signs_of
 from deep.lengths import LengthPrior
 from deep.matches import choose_threshold, match_probability, spans_above
+from deep.memory import reused
 from deep.model import Ensemble, SpanModel
 from deep.number import log_weights
 from deep.presets import PRESETS, on_features, preset
@@ -167,6 +168,21 @@ def test_a_small_lstm_takes_one_thread():
     with limited(2, hidden=256):
         assert torch.get_num_threads() == 2
     assert (torch.get_num_threads(), numba.get_num_threads()) == before
+
+
+def test_memory_is_reused_and_given_back():
+    for _ in range(2):  # again, and inside one another
+        with reused(), reused():
+            assert torch.ones(10**7).sum() == 10**7
+    with pytest.raises(RuntimeError, match="kept"), reused():
+        raise RuntimeError("errors are not kept")
+    assert torch.ones(10**7).sum() == 10**7
+
+
+def test_elsewhere_than_on_glibc_memory_is_left_alone(monkeypatch):
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
+    with reused():
+        assert torch.ones(3).sum() == 3
 
 
 def test_threads_and_random_stream_are_given_back():

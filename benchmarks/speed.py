@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.speed`` prints a table and writes ``benchmarks/results/speed.json``. Rivals
 are timed in turn; a ratio is the median over turns. A section is a function that returns lines;
-with ``--sections`` those are measured again and the others kept.
+with ``--sections`` those are measured again and the others kept. ``--device cuda`` measures what
+runs on a GPU there, and writes ``speed-cuda.json``.
 """
 
 from __future__ import annotations
@@ -17,32 +18,36 @@ from benchmarks.speed_deep import training_lines
 from benchmarks.speed_detect import detect_lines
 from benchmarks.speed_features import features_lines
 from benchmarks.speed_proxies import Line, fit_lines, formula_lines
+from deep.device import resolve
 
-SECTIONS: dict[str, Callable[[], list[Line]]] = {
-    "features": features_lines,
+ON_DEVICE: dict[str, Callable[[str], list[Line]]] = {
     "formula": formula_lines,
-    "fit": fit_lines,
     "training": training_lines,
     "detect": detect_lines,
 }
+ON_CPU: dict[str, Callable[[], list[Line]]] = {"features": features_lines, "fit": fit_lines}
 
 
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sections", default=",".join(SECTIONS))
-    parser.add_argument("--out", type=Path, default=RESULTS / "speed.json")
+    parser.add_argument("--sections", nargs="+", choices=(*ON_CPU, *ON_DEVICE))
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    earlier = json.loads(given.out.read_text())["lines"] if given.out.exists() else []
+    resolve(given.device)
+    on_cpu = given.device == "cpu"
+    out = given.out or RESULTS / ("speed.json" if on_cpu else f"speed-{given.device}.json")
+    earlier = json.loads(out.read_text())["lines"] if out.exists() else []
     lines: dict[str, Line] = {line["what"]: line for line in earlier}
-    for name in given.sections.split(","):
-        for line in SECTIONS[name]():
+    for name in given.sections or (*(ON_CPU if on_cpu else ()), *ON_DEVICE):
+        for line in ON_CPU[name]() if name in ON_CPU else ON_DEVICE[name](given.device):
             lines[line["what"]] = line
             print(
                 f"{line['measured']:>10}  {line['what']}  (aim: {line['aim'] or '-'})", flush=True
             )
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(
         json.dumps({"machine": machine(), "lines": list(lines.values())}, indent=1) + "\n"
     )
 

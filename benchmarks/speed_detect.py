@@ -25,11 +25,11 @@ LSTM_BATCHES = (32, 64, 128, 256)
 WINDOWS, BARS = 1024, 105  # of the bare LSTM
 
 
-def fitted(head: str) -> Model:
+def fitted(head: str, device: str = "cpu") -> Model:
     """Fit a detector of the size of `jade`, with either head, well enough to find spans."""
     data = synthetic.planted(60, preset="easy", seed=1, layout="several").data
     settings = replace(PRESETS["jade"], head=head, type=0.0, pointers=0.0, countdown=0.0)
-    detector = SpanDetector(replace(settings, choose_by="spans", epochs=20))
+    detector = SpanDetector(replace(settings, choose_by="spans", epochs=20), device=device)
     own = features.compute(data.windows.ohlc, detector.feature_set)
     return checkpoint.model_of(detector.fit(own, data), data, own)
 
@@ -48,15 +48,20 @@ def write_bars(path: Path, n_bars: int) -> None:
             writer.write_table(pa.table([opens, *part.T], schema=schema))
 
 
-def detect_lines(n_bars: int = 500_000, repeats: int = 3) -> list[Line]:
+def detect_lines(device: str = "cpu", n_bars: int = 500_000, repeats: int = 3) -> list[Line]:
     """Time `detect` from file to file, and the bare LSTM as fast as torch alone gets it."""
-    lstm = torch.nn.LSTM(12, PRESETS["jade"].hidden, batch_first=True, bidirectional=True).eval()
-    batches = {size: torch.randn(WINDOWS // size, size, BARS, 12) for size in LSTM_BATCHES}
+    lstm = torch.nn.LSTM(12, PRESETS["jade"].hidden, batch_first=True, bidirectional=True)
+    lstm = lstm.eval().to(device)
+    batches = {
+        size: torch.randn(WINDOWS // size, size, BARS, 12, device=device) for size in LSTM_BATCHES
+    }
 
     @torch.inference_mode()
     def bare(size: int) -> None:
         for batch in batches[size]:
             lstm(batch)
+        if device == "cuda":
+            torch.cuda.synchronize()
 
     lines: list[Line] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -67,7 +72,7 @@ def detect_lines(n_bars: int = 500_000, repeats: int = 3) -> list[Line]:
             out.unlink(missing_ok=True)
             series.detect(model, bars, out)
 
-        models = [fitted(head) for head in HEADS]
+        models = [fitted(head, device) for head in HEADS]
         seconds = timed(
             *(lambda size=size: bare(size) for size in LSTM_BATCHES),
             *(lambda model=model: run(model) for model in models),

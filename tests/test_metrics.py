@@ -387,7 +387,9 @@ def test_interval_of_many_units_is_the_same_in_pieces(monkeypatch):
     prob, mask = planted(np.random.default_rng(7), 30)
     whole = pearson_interval(prob, mask, np.arange(30), draws=100)
     monkeypatch.setattr("proxytools.metrics.resample.WEIGHTS_AT_ONCE", 210)
-    assert pearson_interval(prob, mask, np.arange(30), draws=100) == whole
+    # BLAS may add up in another order: only the last digits differ.
+    in_pieces = pearson_interval(prob, mask, np.arange(30), draws=100)
+    assert in_pieces == pytest.approx(whole, rel=1e-12)
 
 
 def test_bad_units_are_refused():

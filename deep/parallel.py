@@ -36,8 +36,8 @@ def together() -> Iterator[None]:
         torch.cuda.set_device(local_rank() % n_devices)
     store, own, n = next(iter(rendezvous("env://")))
     backend = "cpu:gloo,cuda:nccl" if n_devices else "gloo"
-    distributed.init_process_group(backend, store=store, rank=own, world_size=n)
-    try:
+    try:  # another may fail while this one is still connecting to it
+        distributed.init_process_group(backend, store=store, rank=own, world_size=n)
         yield
     except BaseException as error:
         if _failed_before(store):
@@ -46,7 +46,8 @@ def together() -> Iterator[None]:
             raise ProxytoolsError("A process that trained with this one was killed.") from error
         raise
     finally:
-        distributed.destroy_process_group()
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
 
 
 def _failed_before(store: Any) -> bool:

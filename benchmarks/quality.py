@@ -99,7 +99,7 @@ def _mean(values: Iterator[float | None]) -> float | None:
 
 def machine() -> dict[str, Any]:
     """Say what the figures were measured on, and when."""
-    libraries = ("numpy", "scikit-learn", "lightgbm", "xgboost", "numba")
+    libraries = ("numpy", "scikit-learn", "lightgbm", "xgboost", "numba", "torch")
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "cores": os.cpu_count(),

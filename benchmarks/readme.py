@@ -60,6 +60,12 @@ def speed(report: dict[str, Any]) -> str:
     return f"{table(rows)}\n\nMeasured {date} on {cores} cores."
 
 
+def speed_cuda(report: dict[str, Any]) -> str:
+    """Return the same on a GPU."""
+    lines, measured_on = speed(report).rsplit(" on ", 1)[0], report["machine"]
+    return f"{lines} on an {measured_on['gpu']} and {measured_on['cores']} cores."
+
+
 def audit(report: dict[str, Any]) -> str:
     """Return what is found of marks that were spoilt, kind by kind."""
     rows = [
@@ -91,6 +97,7 @@ def suggested(report: dict[str, Any]) -> str:
 BLOCKS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "quality": ("quality", quality),
     "speed": ("speed", speed),
+    "speed_cuda": ("speed-cuda", speed_cuda),
     "labels": ("labels", labels),
     "more_labels": ("labels", more),
     "growth": ("growth", growth),

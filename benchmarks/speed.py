@@ -13,6 +13,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from benchmarks.quality import RESULTS, machine
 from benchmarks.speed_deep import training_lines
 from benchmarks.speed_detect import detect_lines
@@ -28,10 +30,20 @@ ON_DEVICE: dict[str, Callable[[str], list[Line]]] = {
 ON_CPU: dict[str, Callable[[], list[Line]]] = {"features": features_lines, "fit": fit_lines}
 
 
+def cuda_lines() -> list[Line]:
+    """Measure what there is on a GPU alone."""
+    from benchmarks.speed_cuda import cuda_lines  # imports Triton
+
+    return cuda_lines()
+
+
+ON_GPU: dict[str, Callable[[], list[Line]]] = {"cuda": cuda_lines}
+
+
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sections", nargs="+", choices=(*ON_CPU, *ON_DEVICE))
+    parser.add_argument("--sections", nargs="+", choices=(*ON_CPU, *ON_DEVICE, *ON_GPU))
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
@@ -40,15 +52,17 @@ def main() -> None:
     out = given.out or RESULTS / ("speed.json" if on_cpu else f"speed-{given.device}.json")
     earlier = json.loads(out.read_text())["lines"] if out.exists() else []
     lines: dict[str, Line] = {line["what"]: line for line in earlier}
-    for name in given.sections or (*(ON_CPU if on_cpu else ()), *ON_DEVICE):
-        for line in ON_CPU[name]() if name in ON_CPU else ON_DEVICE[name](given.device):
+    there = ON_CPU if on_cpu else ON_GPU
+    for name in given.sections or (*there, *ON_DEVICE):
+        for line in there[name]() if name in there else ON_DEVICE[name](given.device):
             lines[line["what"]] = line
             print(
                 f"{line['measured']:>10}  {line['what']}  (aim: {line['aim'] or '-'})", flush=True
             )
     out.parent.mkdir(parents=True, exist_ok=True)
+    measured_on = machine() | ({} if on_cpu else {"gpu": torch.cuda.get_device_name()})
     out.write_text(
-        json.dumps({"machine": machine(), "lines": list(lines.values())}, indent=1) + "\n"
+        json.dumps({"machine": measured_on, "lines": list(lines.values())}, indent=1) + "\n"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from statistics import median
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.recomputed import loader
@@ -21,6 +23,7 @@ from deep.model import SpanModel
 from deep.presets import preset
 from deep.settings import Settings
 from deep.soft import prior_of
+from deep.steps import Captured
 from deep.train import train
 from deep.training import Training
 from proxytools import features, synthetic
@@ -42,6 +45,7 @@ class Job:
         self.start = prior_of([data.spans], np.arange(n_windows), data.n_bars, self.l_max)
         self.objective = Objective.of(settings, [data.spans], mask, none=2, device=self.device)
         self.everything = torch.arange(n_windows, device=self.device)
+        self.steps: dict[bool, Callable[[Tensor], None]] = {}
 
     def model(self) -> SpanModel:
         """Build a fresh model, the same every time."""
@@ -88,17 +92,22 @@ class Job:
 
     def step(self, *, head: bool) -> None:
         """Run the encoder's step on one batch, or that with the segmental head and its loss."""
-        if not hasattr(self, "kept"):
-            self.kept = self.model().train()
-        model, batch = self.kept, self.everything[:32]
-        model.zero_grad()
-        if head:
-            losses = self.objective.losses(model(self.values[batch]), batch)
-            self.objective.total(model, losses).backward()
-        else:
-            encoded = model.lstm(self.values[batch])[0]
-            functional.mse_loss(encoded, torch.zeros_like(encoded)).backward()
+        if head not in self.steps:
+            model = self.model().train()
+            run = partial(self._whole_step if head else self._encoder_step, model)
+            self.steps[head] = Captured(run) if self.device.type == "cuda" else run
+        self.steps[head](self.everything[:32])
         self._done()
+
+    def _whole_step(self, model: SpanModel, batch: Tensor) -> None:
+        model.zero_grad(set_to_none=False)
+        losses = self.objective.losses(model(self.values[batch]), batch)
+        self.objective.total(model, losses).backward()
+
+    def _encoder_step(self, model: SpanModel, batch: Tensor) -> None:
+        model.zero_grad(set_to_none=False)
+        encoded = model.lstm(self.values[batch])[0]
+        functional.mse_loss(encoded, torch.zeros_like(encoded)).backward()
 
     def _done(self) -> None:
         if self.device.type == "cuda":

@@ -6,6 +6,8 @@ the inner product of the scores with how often it uses each of them (`Counts`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
@@ -57,38 +59,72 @@ def _summed(total: Tensor, closing: Tensor, *, one: bool) -> Sums:
 def tensor_sums(
     e: Tensor, a: Tensor, b: Tensor, length: LengthScores, *, one: bool = False
 ) -> Sums:
-    """Run the same recursion in tensor operations, all windows at once, on any device."""
-    n_windows, n_directions, n_bars = e.shape
-    size = length.table.shape[1]
-    by_length = length_rows(length, n_bars)  # (4, T)
-    rows = [LEFT, RIGHT], [RIGHT, LEFT]  # read from the right, left and right change places
-    near, far = (by_length[r].repeat_interleave(n_windows, 0)[:, None] for r in rows)  # (2N, 1, T)
-    e, a, b = (torch.cat([x, y.flip(2)]).double() for x, y in ((e, e), (a, b), (b, a)))
-    prefix = e.cumsum(2)  # (2N, D, T)
-    inner = length.table[INNER].double()
-    reach = inner[:-1].flip(0)  # (Lmax,) longest first, as starts stand before a stop
-    rows_ = (2 * n_windows, n_directions)
-    opened = e.new_full((*rows_, size + n_bars), -torch.inf)  # start s at size + s
-    total = e.new_zeros(2 * n_windows, n_bars + 1)
-    closing = e.new_full((*rows_, n_bars + 1), -torch.inf)
-    tail = closing[..., 0]
-    for stop in range(1, n_bars):
-        starts = opened[..., stop + 1 : stop + size]  # (2N, D, Lmax) of bars stop-Lmax..stop-1
-        tail = torch.logaddexp(tail + length.log_ratio, opened[..., stop] + inner[-1])
-        edge = torch.logaddexp(tail, near[..., stop - 1])
-        spans = torch.logaddexp(torch.logsumexp(starts + reach, 2), edge)
-        closing[..., stop] = prefix[..., stop - 1] + b[..., stop - 1] + spans
-        if not one:
-            total[:, stop] = torch.logaddexp(total[:, stop - 1], closing[..., stop].logsumexp(1))
-        begun = total[:, None, stop] + a[..., stop] - prefix[..., stop - 1]
-        opened[..., size + stop] = begun
-    last = opened[..., size + 1 :] + far[..., : n_bars - 1].flip(2)  # (2N, D, T-1)
-    whole = by_length[BOTH, -1].expand(*rows_, 1)
-    closing[..., -1] = prefix[..., -1] + torch.logsumexp(torch.cat([last, whole], 2), 2)
-    if not one:
-        total[:, -1] = torch.logaddexp(total[:, -2], closing[..., -1].logsumexp(1))
+    """Run the same recursion on any device, all windows and both ways at once."""
+    n_windows, _, n_bars = e.shape
+    read = (torch.cat([x, y.flip(2)]).double() for x, y in ((e, e), (a, b), (b, a)))
+    total, closing = _recursion(e)(*read, reaches(length, n_bars), one=one)
     total, closing = (x.view(2, n_windows, *x.shape[1:]) for x in (total, closing))
     return _summed(*(torch.stack([x[0], x[1].flip(-1)]) for x in (total, closing)), one=one)
+
+
+def reaches(length: LengthScores, n_bars: int) -> Tensor:
+    """(2, T, T+1) float64 length score of a span from each start to each stop; -inf for none.
+
+    ``[1]`` is of windows read from the right, where left and right change places.
+    """
+    rows = length_rows(length, n_bars)  # (4, T)
+    start, stop = (torch.arange(n, device=rows.device) for n in (n_bars, n_bars + 1))
+    bars = stop - start[:, None]  # (T, T+1)
+    inner = rows[INNER][(bars - 1).clamp(0, n_bars - 1)].masked_fill(bars < 1, -torch.inf)
+    reach = inner.repeat(2, 1, 1)
+    reach[:, 0, 1:] = torch.stack([rows[LEFT], rows[RIGHT]])
+    reach[:, :, -1] = torch.stack([rows[RIGHT], rows[LEFT]]).flip(1)
+    reach[:, 0, -1] = rows[BOTH, -1]
+    return reach
+
+
+def _recursion(e: Tensor) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Choose a kernel for all bars where torch's CUDA brings Triton along, else many for each."""
+    if not (e.is_cuda and find_spec("triton")):
+        return bar_by_bar
+    from deep.chain_triton import sums_of
+
+    return sums_of
+
+
+def bar_by_bar(
+    e: Tensor, a: Tensor, b: Tensor, reach: Tensor, *, one: bool
+) -> tuple[Tensor, Tensor]:
+    """(M, T+1) ``total`` and (M, D, T+1) ``closing`` of windows read from the left.
+
+    Each start is pushed to all stops still ahead, where the weights of all starts gather.
+
+    Parameters
+    ----------
+    e, a, b : (M, D, T) float64
+    reach : (2, T, T+1) float64
+        Of the first and the second half of the windows, see `reaches`.
+    one : bool
+        See `deep.chain.sums`.
+    """
+    n_windows, _, n_bars = e.shape
+    reach = reach.repeat_interleave(n_windows // 2, 0)[:, None]  # (M, 1, T, T+1)
+    total = e.new_zeros(n_windows, n_bars + 1)
+    closing = e.new_full((*e.shape[:2], n_bars + 1), -torch.inf)
+    gathered = reach[:, :, 0].expand_as(closing).clone()  # (M, D, T+1) by stop
+    prefix = e.cumsum(2)  # (M, D, T)
+    for bar in range(n_bars):
+        if bar > 0:
+            start = total[:, bar, None] + a[..., bar] - prefix[..., bar - 1]  # (M, D)
+            ahead = gathered[..., bar + 1 :]
+            ahead.copy_(torch.logaddexp(ahead, start[..., None] + reach[:, :, bar, bar + 1 :]))
+        closing[..., bar + 1] = prefix[..., bar] + gathered[..., bar + 1]
+        if bar < n_bars - 1:
+            closing[..., bar + 1] += b[..., bar]
+        if not one:
+            spans = closing[..., bar + 1].logsumexp(1)
+            total[:, bar + 1] = torch.logaddexp(total[:, bar], spans)
+    return total, closing
 
 
 def length_rows(length: LengthScores, n_bars: int) -> Tensor:

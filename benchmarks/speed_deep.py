@@ -16,7 +16,9 @@ from torch.nn import functional
 
 from benchmarks.recomputed import loader
 from benchmarks.speed_proxies import Line, ratio, timed
+from deep.bilstm import BiLSTM, side_by_side
 from deep.device import limited, resolve, seeded
+from deep.dropout import QuickDropout
 from deep.losses import Objective
 from deep.memory import reused
 from deep.model import SpanModel
@@ -55,13 +57,18 @@ class Job:
     def ours(self, epochs: int) -> None:
         """Run the project's loop, as `SpanDetector.fit` does."""
         training = Training(self.model(), replace(self.settings, epochs=epochs, patience=epochs))
-        with reused():
+        limits = limited(0, hidden=self.settings.hidden)
+        with limits as threads, side_by_side(threads), reused():
             train(training, self.objective, self.values, self.everything)
         self._done()
 
     def bare(self, epochs: int) -> None:
         """Run the loop one would write first: the same model, tensors, losses and optimiser."""
-        model, size = self.model().train(), self.settings.batch_size
+        with limited(0, hidden=self.settings.hidden):  # one thread is faster where it is small
+            self._bare(epochs)
+
+    def _bare(self, epochs: int) -> None:
+        model, size = plain(self.model()).train(), self.settings.batch_size
         optimizer = torch.optim.AdamW(model.parameters(), lr=self.settings.learning_rate)
         for _ in range(epochs):
             order = torch.randperm(len(self.values)).to(self.device)
@@ -76,7 +83,11 @@ class Job:
 
     def recomputing(self, epochs: int) -> None:
         """Run that loop with every window's features made again by pandas whenever it is read."""
-        model = self.model().train()
+        with limited(0, hidden=self.settings.hidden):
+            self._recomputing(epochs)
+
+    def _recomputing(self, epochs: int) -> None:
+        model = plain(self.model()).train()
         optimizer = torch.optim.AdamW(model.parameters(), lr=self.settings.learning_rate)
         batches = loader(self.ohlc)
         for _ in range(epochs):
@@ -114,6 +125,16 @@ class Job:
             torch.cuda.synchronize(self.device)
 
 
+def plain(model: SpanModel) -> SpanModel:
+    """Let a model compute with torch's own modules, in place."""
+    for module in model.modules():
+        if isinstance(module, BiLSTM):
+            module.__class__ = torch.nn.LSTM
+        if isinstance(module, QuickDropout):
+            module.__class__ = torch.nn.Dropout
+    return model
+
+
 def training_lines(device: str = "cpu") -> list[Line]:
     """Time loops and steps; features that are made again are timed for fewer epochs and scaled."""
     with limited(2):
@@ -124,19 +145,14 @@ def _loop_lines(device: str) -> list[Line]:
     lines = []
     for name in ("segmental", "jade"):
         job = Job(preset(name), device)
-        with limited(0, hidden=job.settings.hidden):  # as `SpanDetector.fit`; the bare loop as well
-            ours, bare = timed(partial(job.ours, 3), partial(job.bare, 3))
+        ours, bare = timed(partial(job.ours, 3), partial(job.bare, 3))
         what = f"training loop, {name}: speed as a share of a bare PyTorch loop"
         lines.append(_line(what, ratio(ours, bare), "{:.2f}", "0.9"))
     return lines
 
 
 def _jade_line(device: str) -> Line:
-    with limited(0, hidden=preset("jade").hidden):
-        return _jade_times(Job(preset("jade"), device))
-
-
-def _jade_times(job: Job) -> Line:
+    job = Job(preset("jade"), device)
     job.ours(1)
     begin = perf_counter()
     values = features.compute(job.ohlc, "jade").values

@@ -3,7 +3,8 @@
 ``python -m benchmarks.tuning`` changes one setting of a plain ``segmental`` and cross-fits on the
 168 windows that `benchmarks.detector` learns from (of saccades, on two persons), never on those it
 is tested on. A cell is one change, one set and one seed of the folds; its figure is what inner
-folds held out said. Differences are paired by cell, their 95 % intervals are Student's t over
+folds held out said. How many members pay is told by outer folds inside the same windows, because
+inner ones train one each. Differences are paired by cell, their 95 % intervals are Student's t over
 cells. It writes ``benchmarks/results/tuning.json`` after every cell: an interrupted run goes on
 where it stopped.
 """
@@ -23,12 +24,16 @@ from benchmarks.detector import DATA, data_sets
 from benchmarks.labels import interval
 from benchmarks.quality import RESULTS, machine
 from deep.detector import SpanDetector
+from deep.model import Ensemble
 from deep.presets import preset
 from deep.settings import Settings
-from proxytools import features
-from proxytools.types import SpanDataset
+from proxytools import features, splits
+from proxytools.metrics.bar import bar_metrics
+from proxytools.metrics.span import span_metrics
+from proxytools.types import SpanDataset, Spans
 
 FOLD_SEEDS = (0, 1)
+OUTER_FOLDS = 3
 # Inner folds train one model each, so one member tells as much as three; windows as they are take
 # half the time.
 BASE = replace(preset("segmental"), members=1, backwards=False)
@@ -44,6 +49,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "dropout 0.5": {"dropout": 0.5},
     "no BiLSTM": {"hidden": 0},
 }
+ALONE, TOGETHER = "one member, outer folds", "three members, outer folds"
 METRICS = ("pearson_r", "span_f1_50", "span_f1_70")
 Row = dict[str, Any]
 Key = tuple[str, str, int, int]
@@ -56,16 +62,42 @@ def measure(settings: Settings, fold_seed: int, train: SpanDataset) -> Row:
     return {name: detector.held_out_[name] for name in METRICS}
 
 
+def members(fold_seed: int, train: SpanDataset) -> dict[str, Row]:
+    """Cross-fit three members inside the windows of a set; read the first alone, and all three."""
+    own = features.compute(train.windows.ohlc, BASE.features)
+    parts: dict[str, list[tuple[np.ndarray, Spans]]] = {ALONE: [], TOGETHER: []}
+    folds = splits.folds(train, OUTER_FOLDS, seed=fold_seed)
+    for fold in folds:
+        detector = SpanDetector(replace(BASE, members=3), seed=fold_seed, threads=1)
+        detector.fit(own.take(fold.train), train.take(fold.train))
+        held, whole = own.take(fold.test), detector.ensemble_
+        first = Ensemble([whole.members[0]], whole.linear, whole.place).eval()
+        for name, ensemble in ((ALONE, first), (TOGETHER, whole)):
+            detector.ensemble_ = ensemble
+            parts[name].append((detector.predict(held), detector.detect(held)))
+    tested = train.take(np.concatenate([fold.test for fold in folds]))
+    ends = np.cumsum([len(fold.test) for fold in folds])
+    places = np.split(np.arange(ends[-1]), ends[:-1])
+    found = {}
+    for name, said in parts.items():
+        prob = np.concatenate([prob for prob, _ in said])
+        spans = Spans.concatenate([spans for _, spans in said], places, len(tested))
+        metrics = {**bar_metrics(prob, tested.mask), **span_metrics(spans, tested.spans)}
+        found[name] = {metric: metrics[metric] for metric in METRICS}
+    return found
+
+
 def summary(rows: list[Row]) -> list[Row]:
-    """Each change's mean gain over none, by data and metric."""
+    """Each change's mean gain over none, or over one member, by data and metric."""
     cells = {key(row): row for row in rows}
     lines = []
     for change, data in dict.fromkeys((row["change"], row["data"]) for row in rows):
         own = [row for row in rows if (row["change"], row["data"]) == (change, data)]
         line: Row = {"change": change, "data": data, "cells": len(own)}
         line |= {name: float(np.mean([row[name] for row in own])) for name in METRICS}
-        pairs = [(row, cells.get(("none", *key(row)[1:]))) for row in own]
-        if change != "none" and len(pairs) > 1 and all(plain for _, plain in pairs):
+        base = ALONE if change == TOGETHER else "none"
+        pairs = [(row, cells.get((base, *key(row)[1:]))) for row in own]
+        if change not in ("none", ALONE) and len(pairs) > 1 and all(plain for _, plain in pairs):
             line["gain"] = {
                 name: interval([row[name] - plain[name] for row, plain in pairs if plain])
                 for name in METRICS
@@ -82,7 +114,8 @@ def key(row: Row) -> Key:
 def main() -> None:
     """Measure what is missing, write and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--changes", nargs="+", default=list(CHANGES), choices=CHANGES)
+    every = [*CHANGES, TOGETHER]
+    parser.add_argument("--changes", nargs="+", default=every, choices=every)
     parser.add_argument("--data", nargs="+", default=DATA, choices=DATA)
     parser.add_argument("--out", type=Path, default=RESULTS / "tuning.json")
     given = parser.parse_args()
@@ -92,9 +125,13 @@ def main() -> None:
     for fold_seed, change, (name, seed, train, _) in product(FOLD_SEEDS, given.changes, sets):
         if (change, name, seed, fold_seed) in known:
             continue
-        row = {"change": change, "data": name, "set": seed, "fold_seed": fold_seed}
-        rows.append(row | measure(replace(BASE, **CHANGES[change]), fold_seed, train))
-        print(rows[-1], flush=True)
+        if change == TOGETHER:
+            found = members(fold_seed, train)
+        else:
+            found = {change: measure(replace(BASE, **CHANGES[change]), fold_seed, train)}
+        at = {"data": name, "set": seed, "fold_seed": fold_seed}
+        rows += [{"change": made, **at, **metrics} for made, metrics in found.items()]
+        print(*rows[-len(found) :], sep="\n", flush=True)
         report = {"machine": machine(), "summary": summary(rows), "rows": rows}
         given.out.write_text(json.dumps(report, indent=1) + "\n")
     for line in summary(rows):

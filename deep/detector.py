@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from deep.augment import children, children_of
+from deep.bilstm import side_by_side
 from deep.device import limited, resolve
 from deep.fitting import Fitting
 from deep.kept import Kept
@@ -151,7 +152,8 @@ class SpanDetector(BaseEstimator):
             data, y = children(data, *cut), children_of(y, *cut)
             features = feature_sets.compute(data.windows.ohlc, features.names)
             n = n * len(data) // n_before
-        with limited(self.threads, hidden=self.settings.hidden), reused():
+        limits = limited(self.threads, hidden=self.settings.hidden)
+        with limits as threads, side_by_side(threads), reused():
             fitting = self._fitting(features, data, y, n, hard=target is None, device=device)
             self.ensemble_ = fitting.members(fitting.cross_fit(self.inner_folds))
         self.l_max_, self.reader_ = fitting.l_max, fitting.reader

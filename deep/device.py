@@ -55,8 +55,8 @@ def cpu_threads() -> int:
 
 
 @contextmanager
-def limited(threads: int, *, hidden: int = SMALL) -> Iterator[None]:
-    """Use that many CPU threads inside the block; 0 leaves them as they are.
+def limited(threads: int, *, hidden: int = SMALL) -> Iterator[int]:
+    """Use that many CPU threads inside the block, and return how many; 0 leaves them as they are.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def limited(threads: int, *, hidden: int = SMALL) -> Iterator[None]:
     if threads:
         numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     try:
-        yield
+        yield threads or before[0]
     finally:
         torch.set_num_threads(before[0])
         numba.set_num_threads(before[1])

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from deep.bilstm import BiLSTM
 from deep.dropout import QuickDropout
 from deep.lengths import LengthPrior, LengthScores
 from deep.segmental import SegmentalHead
@@ -71,7 +72,7 @@ class SpanModel(nn.Module):
         self.encoder = (
             None
             if settings.hidden == 0
-            else nn.LSTM(
+            else BiLSTM(
                 n_features,
                 settings.hidden,
                 settings.layers,
@@ -131,7 +132,7 @@ class SpanModel(nn.Module):
         return {"span": self.head(encoded[:, 0]), **outputs}
 
     @property
-    def lstm(self) -> nn.LSTM:
+    def lstm(self) -> BiLSTM:
         """The encoder, of a model that has one."""
         assert self.encoder is not None
         return self.encoder

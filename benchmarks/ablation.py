@@ -1,6 +1,6 @@
 """What each part and each augmentation gives, and what a random split of children would claim.
 
-``python -m benchmarks.ablation`` trains a plain ``segmental`` (one member, no augmentation) and the
+``python -m benchmarks.ablation`` trains a plain ``segmental`` (no augmentation) and the
 BiLSTM of ``single`` on 168 planted medium windows, then with one thing changed at a time, tests on
 500 others, and writes ``benchmarks/results/ablation.json`` after every cell: an interrupted run
 goes on where it stopped; ``--models`` leaves the others' rows as they are. Differences are paired
@@ -41,7 +41,7 @@ N_TRAIN, N_TEST = 168, 500
 CHILD_BARS, STRIDE = 64, 5
 PLAIN: dict[str, Any] = {"backwards": False, "mirror": False, "jitter": 0.0, "slide": 0}
 BASES = {
-    "segmental": replace(preset("segmental"), **PLAIN, members=1),
+    "segmental": replace(preset("segmental"), **PLAIN),
     # Alone: a ridge model beside it would hide what the BiLSTM gains.
     "single": replace(preset("single"), **PLAIN, linear=0.0, epochs=40),
 }

@@ -62,7 +62,7 @@ _WEIGHTED = replace(_ALONE, positive_weight=15.0, choose_by="spans")
 _SEGMENTAL = replace(_ALONE, head="segmental", choose_by="spans")
 _OURS = preset("segmental")
 _ANYWHERE = replace(_OURS, place=False)
-_REGULAR = replace(_ANYWHERE, backwards=False, members=1, linear=0.0)
+_REGULAR = replace(_ANYWHERE, backwards=False, linear=0.0)
 
 LADDER: dict[str, Settings] = {
     "as it was": _RAW,
@@ -73,7 +73,7 @@ LADDER: dict[str, Settings] = {
     "in-span weight 15": _WEIGHTED,
     "segmental head instead": _SEGMENTAL,
     "small, regularised, two directions": _REGULAR,
-    "backwards too, three and a ridge model": _ANYWHERE,
+    "backwards too, and a ridge model": _ANYWHERE,
     "where in a window spans start": _OURS,
     "pre-trained on soft labels": replace(_OURS, pretrain="proxies"),
 }
@@ -92,7 +92,7 @@ def climb(step: str, seed: int, folder: Path) -> Row:
     learnt, held, tested = np.split(np.arange(len(data)), [N_TRAIN, N_TRAIN + N_HELD])
     begin = perf_counter()
     row: Row = {"step": step, "seed": seed}
-    if settings.members > 1:  # it chooses the pass on folds of its own
+    if settings.linear:  # it chooses the pass on folds of its own
         detector = SpanDetector(settings, seed=seed, threads=1, force=True)
         detector.fit(own.take(learnt), data.take(learnt))
         row["seconds"] = perf_counter() - begin

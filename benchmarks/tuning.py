@@ -125,6 +125,8 @@ def main() -> None:
     for fold_seed, change, (name, seed, train, _) in product(FOLD_SEEDS, given.changes, sets):
         if (change, name, seed, fold_seed) in known:
             continue
+        if change == TOGETHER and name == "saccades":
+            continue  # two persons: without one of them there are no inner folds
         if change == TOGETHER:
             found = members(fold_seed, train)
         else:

@@ -150,7 +150,7 @@ class Settings:
     pretrain_epochs: int = 5
     finetune: float = 0.1
 
-    members: int = 5
+    members: int = 1
     linear: float = 0.0
     epochs: int = 60
     patience: int = 12

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 METRICS = ("pearson_r", "span_f1_50")
+TUNED_FROM = ("none", "one member, outer folds")  # what changes are compared with
 
 
 def table(rows: list[list[str]]) -> str:
@@ -59,7 +60,7 @@ def _tuned(line: dict[str, Any], metric: str) -> str:
     gain = line.get("gain")
     if gain:
         return _interval(gain[metric])
-    return f"{line[metric]:.3f}" if line.get("change") == "none" else "-"
+    return f"{line[metric]:.3f}" if line.get("change") in TUNED_FROM else "-"
 
 
 def many(report: dict[str, Any]) -> str:

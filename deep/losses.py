@@ -107,13 +107,10 @@ class Objective:
         With learnt weights each loss is divided by twice the square of its task's learnt
         uncertainty, whose logarithm is added (Kendall, Gal, Cipolla 2018).
         """
-        weighted = {name: self.weights[name] * loss for name, loss in losses.items()}
+        weighted = torch.stack([self.weights[name] * loss for name, loss in losses.items()])
         if model.log_sigma is not None:
-            weighted = {
-                name: loss / (2 * (2 * log_sigma).exp()) + log_sigma
-                for (name, loss), log_sigma in zip(weighted.items(), model.log_sigma, strict=True)
-            }
-        return torch.stack(list(weighted.values())).sum()
+            weighted = weighted / (2 * (2 * model.log_sigma).exp()) + model.log_sigma
+        return weighted.sum()
 
     def prob(self, outputs: dict[str, Any]) -> Tensor:
         """(n, T) probability that a bar lies in a span, as `deep.reading` gives it without places.

@@ -63,7 +63,7 @@ PRESETS: dict[str, Settings] = {
         learning_rate=1e-3,
         weight_decay=0.01,
         decay_all=True,
-        clip=1e9,
+        clip=0.0,
         average=0.0,
     ),
 }

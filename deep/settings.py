@@ -36,7 +36,7 @@ _RANGES: dict[str, tuple[type, float, float]] = {
     "batch_size": (int, 1, 10**6),
     "learning_rate": (float, 1e-9, 1e3),
     "weight_decay": (float, 0, 1e3),
-    "clip": (float, 1e-9, 1e9),
+    "clip": (float, 0, 1e9),
     "average": (float, 0, 0.99999),
 }
 
@@ -110,7 +110,7 @@ class Settings:
     batch_size : int
         Windows.
     learning_rate, weight_decay, clip : float
-        Of AdamW; ``clip`` bounds the gradient's norm.
+        Of AdamW; ``clip`` bounds the gradient's norm, 0 for no bound.
     decay_all : bool
         Whether weights decay in biases and the like too, or in matrices alone.
     average : float

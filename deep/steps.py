@@ -53,7 +53,8 @@ class Move:
     def __call__(self) -> None:
         """Clip, and step."""
         training = self.training
-        nn.utils.clip_grad_norm_(training.model.parameters(), training.settings.clip)
+        if training.settings.clip:
+            nn.utils.clip_grad_norm_(training.model.parameters(), training.settings.clip)
         training.optimizer.step()
 
 

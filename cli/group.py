@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from typing import Any
 
 import click
+
+from cli import ending
 
 SETTINGS = {
     "auto_envvar_prefix": "PROXYTOOLS",
@@ -37,6 +37,6 @@ class Commands(click.Group):
 
 
 def run(command: click.Group) -> None:
-    """Run a command; a polite kill unwinds like Ctrl-C, so that nothing half-written stays."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    """Run a command; Ctrl-C and a polite kill end it, and leave nothing half-written."""
+    ending.orderly()
     command()

@@ -1,0 +1,73 @@
+"""How Ctrl-C and a polite kill end a command: by an exception, raised where libraries bear one.
+
+Python raises in whatever function a signal falls. A library that reaches C through ctypes keeps
+in Python what C has allocated and freed; torn between a call and its note of it, it frees memory
+twice, and the process crashes while it unwinds. An ending therefore waits, for a call or so, until
+none of its functions is running.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
+
+_OVER_CTYPES = ("lightgbm.basic", "llvmlite.binding", "xgboost.core")
+"""What keeps pointers. Their users with the long loops, as `lightgbm.engine`, bear an ending."""
+
+
+def orderly() -> None:
+    """Let SIGINT and SIGTERM unwind this process from now on, so that nothing half-written stays.
+
+    Where SIGINT is ignored, as a shell does for what it starts in the background, it stays so.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda _, frame: _end(frame, KeyboardInterrupt()))
+    signal.signal(signal.SIGTERM, lambda _, frame: _end(frame, SystemExit(1)))
+    sys.unraisablehook = _renew
+
+
+def _end(frame: FrameType | None, ending: BaseException) -> None:
+    """Raise now, or else as soon as may be."""
+    if not _keeps_pointers(frame):
+        raise ending
+    _raise_later(frame, ending)
+
+
+def _keeps_pointers(frame: FrameType | None) -> bool:
+    """Whether a function over ctypes is running, itself or waiting for others."""
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(_OVER_CTYPES):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _raise_later(frame: FrameType | None, ending: BaseException) -> None:
+    """Raise at the first line that runs outside of functions over ctypes.
+
+    Python traces lines for that, as for a debugger, until this raises.
+    """
+
+    def trace(frame: FrameType, event: str, _: object) -> TraceFunction:
+        # Only what a line raises is sure to spread: a loop drops what the end of its iterator does.
+        if event == "line" and not _keeps_pointers(frame):
+            raise ending
+        return trace
+
+    while frame is not None:
+        frame.f_trace = trace
+        frame = frame.f_back
+    sys.settrace(trace)
+
+
+def _renew(lost: sys.UnraisableHookArgs) -> None:
+    """Raise an ending again that fell into a finalizer or a callback from C, which drop it."""
+    if isinstance(lost.exc_value, KeyboardInterrupt | SystemExit):
+        _raise_later(sys._getframe().f_back, lost.exc_value)
+    else:
+        sys.__unraisablehook__(lost)

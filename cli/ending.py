@@ -2,8 +2,9 @@
 
 Python raises in whatever function a signal falls. A library that reaches C through ctypes keeps
 in Python what C has allocated and freed; torn between a call and its note of it, it frees memory
-twice, and the process crashes while it unwinds. An ending therefore waits, for a call or so, until
-none of its functions is running.
+twice, and the process crashes while it unwinds. torch, torn as it writes an archive, closes it and
+fails with an error of its own. An ending therefore waits, for a call or so, until none of their
+functions is running.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed import TraceFunction
 
-_OVER_CTYPES = ("lightgbm.basic", "llvmlite.binding", "xgboost.core")
-"""What keeps pointers. Their users with the long loops, as `lightgbm.engine`, bear an ending."""
+_FRAGILE = ("lightgbm.basic", "llvmlite.binding", "torch.serialization", "xgboost.core")
+"""What must not be torn. Its users with the long loops, as `lightgbm.engine`, bear an ending."""
 
 
 def orderly() -> None:
@@ -33,29 +34,29 @@ def orderly() -> None:
 
 def _end(frame: FrameType | None, ending: BaseException) -> None:
     """Raise now, or else as soon as may be."""
-    if not _keeps_pointers(frame):
+    if not _is_fragile(frame):
         raise ending
     _raise_later(frame, ending)
 
 
-def _keeps_pointers(frame: FrameType | None) -> bool:
-    """Whether a function over ctypes is running, itself or waiting for others."""
+def _is_fragile(frame: FrameType | None) -> bool:
+    """Whether such a function is running, itself or waiting for others."""
     while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith(_OVER_CTYPES):
+        if frame.f_globals.get("__name__", "").startswith(_FRAGILE):
             return True
         frame = frame.f_back
     return False
 
 
 def _raise_later(frame: FrameType | None, ending: BaseException) -> None:
-    """Raise at the first line that runs outside of functions over ctypes.
+    """Raise at the first line that runs outside of fragile functions.
 
     Python traces lines for that, as for a debugger, until this raises.
     """
 
     def trace(frame: FrameType, event: str, _: object) -> TraceFunction:
         # Only what a line raises is sure to spread: a loop drops what the end of its iterator does.
-        if event == "line" and not _keeps_pointers(frame):
+        if event == "line" and not _is_fragile(frame):
             raise ending
         return trace
 

@@ -1,11 +1,13 @@
 """Where a signal falls, and where the exception that ends the command is raised."""
 
+import io
 import signal
 import subprocess
 import sys
 from types import FunctionType
 
 import pytest
+import torch
 
 from cli import ending
 
@@ -137,6 +139,23 @@ def test_an_ending_that_falls_into_a_finalizer_is_not_lost(number, error, capfd)
         caller()
     assert done == ["Dying", "begun"]
     assert capfd.readouterr().err == ""
+
+
+def test_an_archive_that_is_interrupted_is_written_to_its_end():
+    class File(io.BytesIO):
+        def write(self, data):
+            if not self.tell():
+                signal.raise_signal(signal.SIGINT)
+            return super().write(data)
+
+    def caller():
+        torch.save({"x": torch.zeros(3)}, file)
+        file.write(b"never")
+
+    file = File()
+    with pytest.raises(KeyboardInterrupt):
+        caller()
+    assert torch.load(io.BytesIO(file.getvalue()))["x"].shape == (3,)
 
 
 def test_other_errors_of_finalizers_are_said(capsys):

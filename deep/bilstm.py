@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -18,26 +19,28 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 Weights = tuple[Tensor, ...]  # of one way: of the input, of the states, and the biases of both
-_beside: Executor | None = None
+_beside: ContextVar[Executor | None] = ContextVar("beside", default=None)
 
 
 @contextmanager
 def side_by_side(threads: int) -> Iterator[None]:
-    """Share threads between both ways inside the block; fewer than two change nothing."""
-    global _beside
+    """Share threads between both ways inside the block; fewer than two change nothing.
+
+    Other threads that fit detectors meanwhile have blocks of their own.
+    """
     if threads < 2:
         yield
         return
-    before = _beside, torch.get_num_threads()
-    each = min(before[1], threads // 2)
+    before = torch.get_num_threads()
+    each = min(before, threads // 2)
     with ThreadPoolExecutor(1, "bilstm", torch.set_num_threads, (each,)) as pool:
-        _beside = pool
+        outer = _beside.set(pool)
         torch.set_num_threads(each)
         try:
             yield
         finally:
-            _beside = before[0]
-            torch.set_num_threads(before[1])
+            _beside.reset(outer)
+            torch.set_num_threads(before)
 
 
 class BiLSTM(nn.LSTM):
@@ -89,7 +92,7 @@ class _Way:
     def gradients(self, grad: Tensor) -> list[Tensor | None]:
         """Return those of the input and of the weights, where needed."""
         wanted = [part for part, need in zip(self.read, self.needed, strict=True) if need]
-        found = iter(torch.autograd.grad(self.states, wanted, grad))
+        found = iter(torch.autograd.grad(self.states, wanted, grad) if wanted else ())
         return [next(found) if need else None for need in self.needed]
 
 
@@ -120,7 +123,8 @@ class _Layer(torch.autograd.Function):
 
 def _both(one: Callable[[], Any], other: Callable[[], Any]) -> tuple[Any, Any]:
     """Call both, the second in the other thread, where there is one."""
-    if _beside is None:
+    pool = _beside.get()
+    if pool is None:
         return one(), other()
-    there = _beside.submit(other)
+    there = pool.submit(other)
     return one(), there.result()

@@ -1,5 +1,8 @@
 """The BiLSTM that learns both ways at once, beside torch's own."""
 
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -51,6 +54,11 @@ def test_what_is_frozen_gets_no_gradient():
     model(x)[0].sum().backward()
     assert model.weight_hh_l0_reverse.grad is None
     assert model.weight_hh_l0.grad.abs().sum() > 0
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("reverse" in name)
+    model.zero_grad()
+    model(x)[0].sum().backward()
+    assert model.weight_hh_l0.grad is None
     model.requires_grad_(False)
     assert not model(x)[0].requires_grad
 
@@ -63,6 +71,21 @@ def test_what_fails_in_the_other_thread_is_raised():
 def test_features_of_another_width_are_refused():
     with pytest.raises(RuntimeError, match="Expected 5, got 4"):
         lstm().train()(torch.randn(2, 9, 4))
+
+
+def test_fits_in_several_threads_stay_apart():
+    model, x = lstm(), torch.randn(3, 9, 5)
+    expected = learnt(model.train(), x)
+    outside = side_by_side(2)
+
+    def fit(_):
+        with side_by_side(2):
+            return [learnt(copy.deepcopy(model), x) for _ in range(5)]
+
+    with outside, ThreadPoolExecutor(3) as pool:
+        found = [once for five in pool.map(fit, range(6)) for once in five]
+    assert all(all(map(torch.equal, once, expected)) for once in found)
+    assert all(map(torch.equal, learnt(model, x), expected))
 
 
 def test_threads_are_given_back():

@@ -92,7 +92,10 @@ class _Way:
     def gradients(self, grad: Tensor) -> list[Tensor | None]:
         """Return those of the input and of the weights, where needed."""
         wanted = [part for part, need in zip(self.read, self.needed, strict=True) if need]
-        found = iter(torch.autograd.grad(self.states, wanted, grad) if wanted else ())
+        if not wanted:
+            return list[Tensor | None]([None] * len(self.needed))
+        # Kept, as whoever goes back through a layer may do so again.
+        found = iter(torch.autograd.grad(self.states, wanted, grad, retain_graph=True))
         return [next(found) if need else None for need in self.needed]
 
 
@@ -117,7 +120,6 @@ class _Layer(torch.autograd.Function):
         (x, *own), (x_back, *own_back) = _both(
             lambda: one.gradients(ahead), lambda: other.gradients(back)
         )
-        del ctx.ways
         return None if x is None else x + x_back, *own, *own_back
 
 

@@ -48,6 +48,13 @@ def test_threads_change_nothing(hidden):
     assert all(map(torch.equal, alone, together))
 
 
+def test_gradients_can_be_taken_again():
+    model, x = lstm(layers=2).train(), torch.randn(2, 9, 5)
+    states, weights = model(x)[0], list(model.parameters())
+    once, again = (torch.autograd.grad(states.sum(), weights, retain_graph=True) for _ in range(2))
+    assert all(map(torch.equal, once, again))
+
+
 def test_what_is_frozen_gets_no_gradient():
     model, x = lstm().train(), torch.randn(2, 9, 5)
     model.weight_hh_l0_reverse.requires_grad_(False)

@@ -345,6 +345,7 @@ model = Model(WholeWindow(), 105, ("expansion",), 0, 0, np.empty(0, np.uint64))
 for line in sys.stdin:
     child = os.fork()
     if not child:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         code = 1
         try:

@@ -68,7 +68,8 @@ def train(
         "track": track,
     }
     metrics: dict[str, Any] = {"model": detector.name, "evaluation": "inner folds"}
-    fitted = evaluate.cross_fit(detector, data, **options) if n_folds else None
+    also = _anywhere if detector.settings.place else None
+    fitted = evaluate.cross_fit(detector, data, **options, also=also) if n_folds else None
     recorder = Recorder(own.names)
     observer = Observers([detector.observer or Observer(), recorder])
     final = clone(detector).set_params(observer=observer).fit(own, data)
@@ -84,6 +85,8 @@ def train(
     found = verdict.verdicts(recorded, detector.settings)
     (run / "verdict.txt").write_text("".join(f"{sentence}\n" for sentence in found))
     metrics |= {"evaluation": "outer folds", **fitted.metrics} if fitted else final.held_out_
+    if fitted and fitted.also:
+        metrics |= left_out(fitted.also.metrics)
     if detector.uses_unlabelled:
         metrics |= _gain(detector, metrics, data, fitted, options)
         minded = gain.warnings(detector.settings.pretrain, metrics["without_pretraining"])
@@ -91,6 +94,10 @@ def train(
         tables.write({"pretraining": gain.passes(final.history_)}, run)
     run.write_json("metrics.json", metrics)
     return metrics
+
+
+def _anywhere(detector: SpanDetector) -> SpanDetector:
+    return detector.anywhere()
 
 
 def _gain(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,8 @@ class CrossFit:
         What a bootstrap resamples.
     seconds : float
         Wall time of all fits and predictions.
+    also : CrossFit, optional
+        The same fits, read in another way.
     """
 
     data: SpanDataset
@@ -51,6 +53,7 @@ class CrossFit:
     spans: Spans
     units: Int
     seconds: float
+    also: CrossFit | None = None
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -80,6 +83,7 @@ def cross_fit(
     embargo: str = "0",
     features: Features | None = None,
     track: Track = iter,
+    also: Callable[[Any], Proxy] | None = None,
 ) -> CrossFit:
     """Fit a proxy on each fold's training windows and score the windows held out.
 
@@ -99,6 +103,8 @@ def cross_fit(
         Feature sets of ``data`` computed before, by name.
     track : callable, optional
         Wraps the folds as they are worked through, to show progress.
+    also : callable, optional
+        Makes another proxy of each fitted one, which is held to the same windows.
 
     Examples
     --------
@@ -116,33 +122,50 @@ def cross_fit(
     own, seen = features[proxy.feature_set], np.flatnonzero(data.labelled)
     folds = folds_of(data, own, n_folds, seed, embargo)
     started = time.perf_counter()
-    prob, spans = held_out(proxy, data, own, track(folds))
+    read = held_out(proxy, data, own, track(folds), also)
     seconds = time.perf_counter() - started
     data = data.take(seen)
     # What reads a window as a whole looks ahead to its end, whatever its features do.
     ahead = own.lookahead_bars if getattr(proxy, "per_bar", True) else data.n_bars - 1
     held_out_ = np.ones(len(data), bool)
-    soft = SoftLabels(prob[seen], proxy.name, held_out_, data.windows.ids, ahead)
     units = splits.resampling_units(data.windows, splits.groups(data.windows))
-    return CrossFit(data, soft, spans.take(seen), units, seconds)
+    fitted, *others = (
+        CrossFit(
+            data,
+            SoftLabels(prob[seen], proxy.name, held_out_, data.windows.ids, ahead),
+            spans.take(seen),
+            units,
+            seconds,
+        )
+        for prob, spans in read
+    )
+    return replace(fitted, also=others[0]) if others else fitted
 
 
 def held_out(
-    proxy: Proxy, data: SpanDataset, features: FeatureSet, folds: Iterable[splits.Fold]
-) -> tuple[NDArray[np.float32], Spans]:
+    proxy: Proxy,
+    data: SpanDataset,
+    features: FeatureSet,
+    folds: Iterable[splits.Fold],
+    also: Callable[[Any], Proxy] | None = None,
+) -> list[tuple[NDArray[np.float32], Spans]]:
     """(N, T) probabilities and spans of the windows tested, each from a proxy that never saw them.
 
-    Windows that no fold tests have neither.
+    Those of the proxy, then of what ``also`` makes of it. Windows that no fold tests have neither.
     """
-    prob = np.zeros((len(data), data.n_bars), np.float32)  # (N, T)
-    parts, places = [], []
+    n = 1 if also is None else 2
+    probs = np.zeros((n, len(data), data.n_bars), np.float32)  # (n, N, T)
+    parts: list[list[Spans]] = [[] for _ in range(n)]
+    places = []
     for fold in folds:
         fitted = clone(proxy).fit(features.take(fold.train), data.take(fold.train))
         unseen = features.take(fold.test)
-        prob[fold.test] = fitted.predict(unseen)
-        parts.append(fitted.detect(unseen))
         places.append(fold.test)
-    return prob, Spans.concatenate(parts, places, len(data))
+        for k, reader in enumerate([fitted] if also is None else [fitted, also(fitted)]):
+            probs[k, fold.test] = reader.predict(unseen)
+            parts[k].append(reader.detect(unseen))
+    spans = (Spans.concatenate(part, places, len(data)) for part in parts)
+    return list(zip(probs, spans, strict=True))
 
 
 def compute(data: SpanDataset, proxies: Iterable[Proxy]) -> dict[str, FeatureSet]:

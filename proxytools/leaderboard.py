@@ -173,7 +173,7 @@ def _refit_r(
 ) -> float:
     """Pearson r of a whole cross-fit on marks dealt to other windows."""
     dealt = replace(data, spans=data.spans.take(order))
-    prob, _ = held_out(clone(proxy).set_params(inner_folds=0), dealt, features, folds)
+    ((prob, _),) = held_out(clone(proxy).set_params(inner_folds=0), dealt, features, folds)
     return pearson(prob, dealt.mask)
 
 

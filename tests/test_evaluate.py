@@ -200,7 +200,7 @@ def test_a_window_planted_twice_is_no_signal(copies):
     naive = [
         splits.Fold(np.setdiff1d(order, test), np.sort(test)) for test in np.array_split(order, 5)
     ]
-    leaked, _ = evaluate.held_out(memory, data, own, naive)
+    ((leaked, _),) = evaluate.held_out(memory, data, own, naive)
     assert pearson(leaked, data.mask) > 0.4
     # The bootstrap resamples the two together as well.
     np.testing.assert_array_equal(honest.units[:40], honest.units[40:])
@@ -383,7 +383,9 @@ def test_a_null_without_the_search_would_differ():
     assert not np.allclose(refit, fixed, atol=1e-4)
     for order, r in zip(orders, refit, strict=True):
         dealt = replace(data, spans=data.spans.take(order))
-        by_hand, _ = evaluate.held_out(small.proxy("formula", inner_folds=0), dealt, own, folds)
+        ((by_hand, _),) = evaluate.held_out(
+            small.proxy("formula", inner_folds=0), dealt, own, folds
+        )
         assert r == pearson(by_hand, dealt.mask)
 
 

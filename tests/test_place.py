@@ -141,6 +141,20 @@ def test_it_is_kept_and_reported(fitted, tmp_path):
     np.testing.assert_array_equal(elsewhere.predict(read), with_it.anywhere().predict(read))
 
 
+def test_outer_folds_tell_what_is_left_without_it(fitted, tmp_path):
+    *_, data = fitted
+    told = []
+    for name, on in (("with", True), ("without", False)):
+        detector = SpanDetector(replace(PLACED, place=on), inner_folds=2)
+        with rundir.create(tmp_path / name, **ABOUT) as run:
+            told.append(jobs.train(run, detector, data, n_folds=2))
+    with_it, without = told
+    assert with_it["evaluation"] == "outer folds"
+    assert with_it["pearson_r_without_place"] == without["pearson_r"] < with_it["pearson_r"]
+    assert with_it["span_f1_50_without_place"] == without["span_f1_50"]
+    assert "pearson_r_without_place" not in without
+
+
 def test_bars_by_themselves_have_no_place():
     with pytest.raises(InputError, match="place"):
         replace(preset("single"), place=True)

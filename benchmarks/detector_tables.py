@@ -63,6 +63,17 @@ def _tuned(line: dict[str, Any], metric: str) -> str:
     return f"{line[metric]:.3f}" if line.get("change") in TUNED_FROM else "-"
 
 
+def ridge(report: dict[str, Any]) -> str:
+    """Show what each penalty of the ridge model gives, with few labels and with many."""
+    rows = [["labels", "penalty", "r", "difference (95 %)", "F1 at IoU 0.5", "difference (95 %)"]]
+    for line in report["summary"]:
+        gain = line.get("gain")
+        cells = ((f"{line[name]:.3f}", _interval(gain[name]) if gain else "-") for name in METRICS)
+        what = [f"{line['labels']}, planted {line['data']}", f"{line['penalty']:.0f}"]
+        rows.append([*what, *(cell for pair in cells for cell in pair)])
+    return table(rows)
+
+
 def many(report: dict[str, Any]) -> str:
     """Show the default detector with few labels and with many, and the ceiling."""
     few, lots = (f"{report[name]:,} labels" for name in ("few", "many"))

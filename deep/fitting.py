@@ -211,7 +211,8 @@ class Fitting:
         learnt = self._places(windows)
         with seeded((self.seed,), self.device):  # its first weights are random, and forgotten
             model = self._model(without_encoder(self.settings), learnt)
-        return fit_linear(model, self.objective, self.values, learnt, self.settings.linear)
+        ridge = self.settings.linear / len(windows)  # variants are no further evidence
+        return fit_linear(model, self.objective, self.values, learnt, ridge)
 
     def _places(self, windows: Int) -> Tensor:
         """Where the variants of windows stand among the values."""

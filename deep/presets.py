@@ -15,7 +15,7 @@ PRESETS: dict[str, Settings] = {
         number=True,
         place=True,
         features="directed",
-        linear=1.0,
+        linear=200.0,
     ),
     # Span detection alone, as one would try it first.
     "single": Settings(
@@ -24,7 +24,7 @@ PRESETS: dict[str, Settings] = {
         hidden=256,
         positive_weight=15.0,
         soft_edge=1,
-        linear=1.0,
+        linear=20.0,
         epochs=25,
         patience=8,
         learning_rate=1e-3,

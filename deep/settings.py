@@ -100,7 +100,8 @@ class Settings:
     members : int
         Models whose scores are averaged; they differ in their random streams.
     linear : float
-        Ridge penalty of one further model, without encoder, that counts for half; 0 for none. See
+        Ridge penalty of one further model, without encoder, that counts for half; 0 for none. It
+        stands beside the losses of all windows: the more there are, the less it weighs. See
         `deep.linear`.
     epochs, patience : int
         Passes at most, and passes without a better held-out figure before an inner fold stops.

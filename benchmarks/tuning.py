@@ -12,6 +12,7 @@ where it stopped.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 from dataclasses import replace
 from itertools import product
@@ -27,15 +28,14 @@ from deep.detector import SpanDetector
 from deep.model import Ensemble
 from deep.presets import preset
 from deep.settings import Settings
-from proxytools import features, splits
-from proxytools.metrics.bar import bar_metrics
-from proxytools.metrics.span import span_metrics
-from proxytools.types import SpanDataset, Spans
+from proxytools import features
+from proxytools.evaluate import cross_fit
+from proxytools.types import SpanDataset
 
 FOLD_SEEDS = (0, 1)
 OUTER_FOLDS = 3
-# Windows as they are take half the time.
 RIDGE = 112.0  # two thirds of 168 windows: 1 beside the mean loss of an inner fold
+# Windows as they are take half the time.
 BASE = replace(preset("segmental"), backwards=False, linear=RIDGE)
 CHANGES: dict[str, dict[str, Any]] = {
     "none": {},
@@ -64,27 +64,18 @@ def measure(settings: Settings, fold_seed: int, train: SpanDataset) -> Row:
 
 def members(fold_seed: int, train: SpanDataset) -> dict[str, Row]:
     """Cross-fit three members inside the windows of a set; read the first alone, and all three."""
-    own = features.compute(train.windows.ohlc, BASE.features)
-    parts: dict[str, list[tuple[np.ndarray, Spans]]] = {ALONE: [], TOGETHER: []}
-    folds = splits.folds(train, OUTER_FOLDS, seed=fold_seed)
-    for fold in folds:
-        detector = SpanDetector(replace(BASE, members=3), seed=fold_seed, threads=1)
-        detector.fit(own.take(fold.train), train.take(fold.train))
-        held, whole = own.take(fold.test), detector.ensemble_
-        first = Ensemble([whole.members[0]], whole.linear, whole.place).eval()
-        for name, ensemble in ((ALONE, first), (TOGETHER, whole)):
-            detector.ensemble_ = ensemble
-            parts[name].append((detector.predict(held), detector.detect(held)))
-    tested = train.take(np.concatenate([fold.test for fold in folds]))
-    ends = np.cumsum([len(fold.test) for fold in folds])
-    places = np.split(np.arange(ends[-1]), ends[:-1])
-    found = {}
-    for name, said in parts.items():
-        prob = np.concatenate([prob for prob, _ in said])
-        spans = Spans.concatenate([spans for _, spans in said], places, len(tested))
-        metrics = {**bar_metrics(prob, tested.mask), **span_metrics(spans, tested.spans)}
-        found[name] = {metric: metrics[metric] for metric in METRICS}
-    return found
+    detector = SpanDetector(replace(BASE, members=3), seed=fold_seed, threads=1)
+    whole = cross_fit(detector, train, n_folds=OUTER_FOLDS, seed=fold_seed, also=_first)
+    assert whole.also is not None
+    read = {ALONE: whole.also.metrics, TOGETHER: whole.metrics}
+    return {name: {metric: found[metric] for metric in METRICS} for name, found in read.items()}
+
+
+def _first(detector: SpanDetector) -> SpanDetector:
+    """Return a fitted detector of its first member alone."""
+    first, whole = copy.copy(detector), detector.ensemble_
+    first.ensemble_ = Ensemble([whole.members[0]], whole.linear, whole.place).eval()
+    return first
 
 
 def summary(rows: list[Row]) -> list[Row]:

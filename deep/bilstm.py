@@ -81,7 +81,7 @@ class _Way:
             part.detach().requires_grad_(need)
             for part, need in zip((x, *weights), needed, strict=True)
         ]
-        self.needed, self.backwards = needed, backwards
+        self.needed = needed
         x, *own = self.read
         with torch.enable_grad():
             start = x.new_zeros(1, len(x), own[1].shape[1])  # (1, N, H)

@@ -68,7 +68,7 @@ def train(
         "track": track,
     }
     metrics: dict[str, Any] = {"model": detector.name, "evaluation": "inner folds"}
-    also = _anywhere if detector.settings.place else None
+    also = SpanDetector.anywhere if detector.settings.place else None
     fitted = evaluate.cross_fit(detector, data, **options, also=also) if n_folds else None
     recorder = Recorder(own.names)
     observer = Observers([detector.observer or Observer(), recorder])
@@ -94,10 +94,6 @@ def train(
         tables.write({"pretraining": gain.passes(final.history_)}, run)
     run.write_json("metrics.json", metrics)
     return metrics
-
-
-def _anywhere(detector: SpanDetector) -> SpanDetector:
-    return detector.anywhere()
 
 
 def _gain(

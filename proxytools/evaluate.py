@@ -155,15 +155,16 @@ def held_out(
     """
     n = 1 if also is None else 2
     probs = np.zeros((n, len(data), data.n_bars), np.float32)  # (n, N, T)
-    parts: list[list[Spans]] = [[] for _ in range(n)]
+    parts: list[list[Spans]] = [[] for _ in probs]
     places = []
     for fold in folds:
         fitted = clone(proxy).fit(features.take(fold.train), data.take(fold.train))
         unseen = features.take(fold.test)
         places.append(fold.test)
-        for k, reader in enumerate([fitted] if also is None else [fitted, also(fitted)]):
-            probs[k, fold.test] = reader.predict(unseen)
-            parts[k].append(reader.detect(unseen))
+        readers = [fitted] if also is None else [fitted, also(fitted)]
+        for prob, part, reader in zip(probs, parts, readers, strict=True):
+            prob[fold.test] = reader.predict(unseen)
+            part.append(reader.detect(unseen))
     spans = (Spans.concatenate(part, places, len(data)) for part in parts)
     return list(zip(probs, spans, strict=True))
 

@@ -224,7 +224,7 @@ def open_run(path: Path) -> RunDir:
             expected="a run directory",
             fix=f"Did you mean {near[0]}"
             if near and not path.exists()
-            else "Name a directory that `proxytools fit --out` wrote",
+            else "Name a directory that --out of `proxytools fit` or `deep train` wrote",
         )
     check_format(_read_json(path / "run.json"), path / "run.json")
     return RunDir(path)

@@ -3,7 +3,7 @@
 ``python -m benchmarks.ablation`` trains a plain ``segmental`` (no augmentation) and the
 BiLSTM of ``single`` on 168 planted medium windows, then with one thing changed at a time, tests on
 500 others, and writes ``benchmarks/results/ablation.json`` after every cell: an interrupted run
-goes on where it stopped; ``--models`` leaves the others' rows as they are. Differences are paired
+goes on where it stopped. Differences are paired
 on the test windows of all seeds together.
 
 The claim: children of 64 bars at a stride of 5 are split at random, so that siblings stand on both
@@ -14,7 +14,6 @@ took no part.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,14 +22,13 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
 
-from benchmarks.quality import RESULTS, machine
+from benchmarks.record import RESULTS, Cells, Row, paired, said
 from deep.augment import children
 from deep.detector import SpanDetector
 from deep.presets import preset
 from deep.settings import Settings
 from proxytools import features, synthetic
 from proxytools.metrics.bar import pearson
-from proxytools.metrics.resample import f1_paired_interval, paired_interval
 from proxytools.metrics.span import window_counts
 from proxytools.proxies import make
 from proxytools.proxies.bars import BarProxy
@@ -72,7 +70,7 @@ CHANGES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "single": {"none": {}, **AUGMENTATIONS},
 }
-Row = dict[str, Any]
+KEY = ("model", "change", "seed")
 
 
 def drawn(seed: int) -> tuple[SpanDataset, SpanDataset]:
@@ -112,8 +110,12 @@ def multiplier(settings: Settings) -> int:
     return copies * (len(children(data, settings.child_bars, STRIDE)) if settings.slide else 1)
 
 
-def summary(rows: list[Row], folder: Path) -> list[Row]:
-    """Mean over seeds, and the paired difference from none over the seeds that both have."""
+def summary(rows: list[Row], folder: Path, earlier: list[Row]) -> list[Row]:
+    """Mean over seeds, and the paired difference from none over the seeds that both have.
+
+    Of changes whose predictions are no longer in ``folder`` it is what ``earlier`` lines say.
+    """
+    known = {(line["model"], line["change"]): line for line in earlier}
     lines = []
     for model, change in dict.fromkeys((row["model"], row["change"]) for row in rows):
         own = [row for row in rows if (row["model"], row["change"]) == (model, change)]
@@ -121,25 +123,20 @@ def summary(rows: list[Row], folder: Path) -> list[Row]:
         means = {k: float(np.mean([row[k] for row in own])) for k in ("pearson_r", "span_f1_50")}
         line: Row = {"model": model, "change": change, "seeds": len(seeds)}
         line |= {"windows": own[0]["windows"], **means}
-        both = [seed for seed in seeds if _file(folder, model, "none", seed).exists()]
-        if change != "none" and both:
-            line |= _paired(folder, model, change, both)
+        if change != "none":
+            line |= _gains(folder, model, change, seeds) or known.get((model, change), {})
         lines.append(line)
     return lines
 
 
-def _paired(folder: Path, model: str, change: str, seeds: list[int]) -> Row:
-    seen = [
-        [np.load(_file(folder, model, name, seed)) for seed in seeds] for name in (change, "none")
-    ]
-    mask = np.concatenate([drawn(seed)[1].mask for seed in seeds])
-    probs = [np.concatenate([part["prob"] for part in parts]) for parts in seen]
-    counts = [np.concatenate([part["counts"] for part in parts]) for parts in seen]
-    units = np.arange(len(mask))
-    return {
-        "r_gain": paired_interval(*probs, mask, units),
-        "f1_gain": f1_paired_interval(*counts, units),
-    }
+def _gains(folder: Path, model: str, change: str, seeds: list[int]) -> Row:
+    """Paired differences from none, where all predictions are at hand."""
+    paths = [[_file(folder, model, name, seed) for seed in seeds] for name in (change, "none")]
+    if not all(path.exists() for own in paths for path in own):
+        return {}
+    ours, theirs = (list(map(said, own)) for own in paths)
+    r, f1 = paired(ours, theirs, [drawn(seed)[1].mask for seed in seeds])
+    return {"r_gain": r, "f1_gain": f1}
 
 
 def claims(seed: int) -> list[Row]:
@@ -173,10 +170,6 @@ def _r(proxy: Proxy, data: SpanDataset) -> float:
     return pearson(proxy.predict(_features(proxy, data)), data.mask)
 
 
-def _cell(row: Row) -> tuple[str, str, int]:
-    return row["model"], row["change"], row["seed"]
-
-
 def cells(models: list[str], changes: list[str]) -> Iterator[tuple[str, str, int]]:
     """Yield what is measured, one seed after the other."""
     for seed in SEEDS:
@@ -189,32 +182,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="+", default=list(CHANGES))
     parser.add_argument("--changes", nargs="+", default=["none", *AUGMENTATIONS, *PARTS])
+    parser.add_argument("--again", action="store_true", help="Measure the chosen cells anew.")
     parser.add_argument("--runs", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--out", type=Path, default=RESULTS / "ablation.json")
     given = parser.parse_args()
     given.runs.mkdir(parents=True, exist_ok=True)
-    kept = json.loads(given.out.read_text()) if given.out.exists() else {"rows": [], "summary": []}
-    others, lines = (
-        [row for row in kept[name] if row["model"] not in given.models]
-        for name in ("rows", "summary")
+    plan = list(cells(given.models, given.changes))
+
+    def report(rows: list[Row]) -> Row:
+        lines = summary(rows, given.runs, found.earlier.get("summary", []))
+        return {"claims": claimed, "summary": lines}
+
+    found = Cells(
+        given.out,
+        KEY,
+        report,
+        again=lambda row: given.again and tuple(row[name] for name in KEY) in plan,
     )
-    rows: list[Row] = [row for row in kept["rows"] if _file(given.runs, *_cell(row)).exists()]
-    rows = [row for row in rows if row not in others]
-    known = {_cell(row) for row in rows}
-    claimed = kept.get("claims") or [row for seed in SEEDS for row in claims(seed)]
-    for model, change, seed in cells(given.models, given.changes):
-        if (model, change, seed) not in known:
-            rows.append(measure(model, change, seed, given.runs))
-            print(rows[-1], flush=True)
-        report = {
-            "machine": machine(),
-            "claims": claimed,
-            "summary": [*summary(rows, given.runs), *lines],
-            "rows": [*rows, *others],
-        }
-        given.out.write_text(json.dumps(report, indent=1) + "\n")
-    for line in [*claimed, *summary(rows, given.runs)]:
-        print(line)
+    claimed = found.earlier.get("claims") or [row for seed in SEEDS for row in claims(seed)]
+    for cell in found.missing(plan):
+        found.add(measure(*cell, given.runs))
+    print(*claimed, *report(found.rows)["summary"], sep="\n")
 
 
 if __name__ == "__main__":

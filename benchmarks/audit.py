@@ -11,16 +11,14 @@ on.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from benchmarks.quality import RESULTS, machine
+from benchmarks.record import RESULTS, Row, write
 from proxytools import synthetic
 from proxytools.audit import KINDS, find
 from proxytools.evaluate import cross_fit
@@ -29,7 +27,6 @@ from proxytools.types import SpanDataset, Spans
 
 WINDOWS, EMPTY, SPOILT = 400, 0.2, 0.05
 MOVES = (3, 4, 5, 6)
-Row = dict[str, Any]
 
 
 def spoil(data: SpanDataset, share: float, seed: int) -> tuple[SpanDataset, np.ndarray]:
@@ -156,13 +153,11 @@ def main() -> None:
     seeds = range(1, given.seeds + 1)
     rows = [r for preset in ("easy", "medium") for seed in seeds for r in measure(preset, seed)]
     report = {
-        "machine": machine(),
         "data": {"windows": WINDOWS, "empty": EMPTY, "spoilt": SPOILT},
         "summary": summary(rows),
         "rows": rows,
     }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(report, indent=1) + "\n")
+    write(given.out, report)
     for line in report["summary"]:
         scores = "  ".join(f"{k} {v:.2f}" for k, v in line["average_precision"].items())
         precision = "-" if line["precision"] is None else f"{line['precision']:.2f}"

@@ -18,17 +18,15 @@ import sys
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks import saccades
 from benchmarks.jade import bar_f1
-from benchmarks.quality import RESULTS, machine
+from benchmarks.record import RESULTS, Row, Said, paired, write
 from deep import jobs
 from proxytools import features, io, pipeline, synthetic
 from proxytools.errors import InputError
-from proxytools.metrics.resample import f1_paired_interval, paired_interval
 from proxytools.metrics.span import window_counts
 from proxytools.types import SpanDataset
 
@@ -41,7 +39,6 @@ WITHOUT = "segmental without place"  # the same runs, read without where spans s
 METRICS = ("pearson_r", "separation", "span_f1_50", "span_f1_70", "average_precision")
 PLACELESS = ("pearson_r_without_place", "span_f1_50_without_place")  # of segmental alone
 MEANS = (*METRICS, *PLACELESS, "bar_f1_at_half", "cpu_seconds")
-Row = dict[str, Any]
 
 
 def data_sets(names: list[str]) -> Iterator[tuple[str, int, SpanDataset, SpanDataset]]:
@@ -107,33 +104,28 @@ def able(models: list[str], name: str) -> list[str]:
     return [model for model in models if name != "saccades" or model != "lightgbm"]
 
 
-def paired(runs: Path, models: list[str], names: list[str]) -> list[Row]:
+def differences(runs: Path, models: list[str], names: list[str]) -> list[Row]:
     """Compare models two by two, over the test windows of all seeds."""
     lines = []
     for name in names:
         own = able(models, name)
         if "segmental" in own:
             own.insert(own.index("segmental") + 1, WITHOUT)
-        seen: dict[str, list[Any]] = {model: [] for model in own}
-        masks, window = [], 0
+        seen: dict[str, list[Said]] = {model: [] for model in own}
+        masks = []
         for _, seed, _, test in data_sets([name]):
             masks.append(test.mask)
             for model in own:
                 seen[model].append(_predicted(runs / f"{name}-{seed}", model, test))
-            window += len(test)
         if not masks:
             continue
-        mask, units = np.concatenate(masks), np.arange(window)
         for a, b in combinations(own, 2):
-            probs = [np.concatenate([prob for prob, _ in seen[model]]) for model in (a, b)]
-            counts = [np.concatenate([count for _, count in seen[model]]) for model in (a, b)]
-            r = paired_interval(*probs, mask, units)
-            f1 = f1_paired_interval(*counts, units)
+            r, f1 = paired(seen[a], seen[b], masks)
             lines.append({"data": name, "a": a, "b": b, "pearson_r": r, "span_f1_50": f1})
     return lines
 
 
-def _predicted(runs: Path, model: str, test: SpanDataset) -> tuple[np.ndarray, np.ndarray]:
+def _predicted(runs: Path, model: str, test: SpanDataset) -> Said:
     load = pipeline.load_model if model == "lightgbm" else jobs.load_model
     proxy = load(runs / ("segmental" if model == WITHOUT else model)).proxy
     if model == WITHOUT:
@@ -174,13 +166,12 @@ def main() -> None:
             rows.append({"data": name, "seed": seed, "model": model, **row})
             print(f"{name} {seed} {model}: {row}", flush=True)
     report = {
-        "machine": machine(),
         "n_train": 168,
         "summary": summary(rows),
-        "paired": paired(given.runs, models, names),
+        "paired": differences(given.runs, models, names),
         "rows": rows,
     }
-    given.out.write_text(json.dumps(report, indent=1) + "\n")
+    write(given.out, report)
     for line in report["summary"] + report["paired"]:
         print(line)
 

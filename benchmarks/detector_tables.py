@@ -65,11 +65,13 @@ def _tuned(line: dict[str, Any], metric: str) -> str:
 
 def ridge(report: dict[str, Any]) -> str:
     """Show what each penalty of the ridge model gives, with few labels and with many."""
-    rows = [["labels", "penalty", "r", "difference (95 %)", "F1 at IoU 0.5", "difference (95 %)"]]
+    head = ["preset", "labels", "penalty"]
+    rows = [[*head, "r", "difference (95 %)", "F1 at IoU 0.5", "difference (95 %)"]]
     for line in report["summary"]:
         gain = line.get("gain")
         cells = ((f"{line[name]:.3f}", _interval(gain[name]) if gain else "-") for name in METRICS)
-        what = [f"{line['labels']}, planted {line['data']}", f"{line['penalty']:.0f}"]
+        what = [line["preset"], f"{line['labels']}, planted {line['data']}"]
+        what.append(f"{line['penalty']:.0f}")
         rows.append([*what, *(cell for pair in cells for cell in pair)])
     return table(rows)
 
@@ -100,20 +102,20 @@ def jade(report: dict[str, Any]) -> str:
             "F1 at IoU 0.5",
         ]
     ]
-    for line in report["rows"]:
-        countdown = line["epoch_1"].get("countdown")
-        rows.append(
-            [
-                line["change"],
-                "-" if countdown is None else f"{countdown:.2f}",
-                "-" if countdown is None else f"{line['countdown_share']:.0%}",
-                f"{line['bar_f1_at_half']:.3f}",
-                f"{line['separation']:.3f}",
-                f"{line['test_r']:.3f}",
-                "-" if line["test_f1_50"] is None else f"{line['test_f1_50']:.3f}",
-            ]
-        )
-    return table(rows)
+    for change in dict.fromkeys(row["change"] for row in report["rows"]):
+        own = [row for row in report["rows"] if row["change"] == change]
+        countdown = [row["epoch_1"]["countdown"] for row in own if "countdown" in row["epoch_1"]]
+        learnt = [
+            f"{_mean(countdown):.2f}",
+            f"{_mean([row['countdown_share'] for row in own]):.0%}",
+        ]
+        figures = ("bar_f1_at_half", "separation", "test_r")
+        shown = [_over([row[name] for row in own]) for name in figures]
+        # No span found at all, which has no F1, is none found rightly.
+        shown.append(_over([row["test_f1_50"] or 0.0 for row in own]))
+        rows.append([change, *(learnt if countdown else ["-", "-"]), *shown])
+    seeds = len({row["seed"] for row in report["rows"]})
+    return f"{table(rows)}\n\nMeans of {seeds} seeds."
 
 
 def pretraining(report: dict[str, Any]) -> str:
@@ -123,7 +125,7 @@ def pretraining(report: dict[str, Any]) -> str:
         if not line["seeds"]:  # not measured yet
             continue
         gain = line.get("gain", {}).get("pearson_r")
-        shown = "-" if gain is None else _interval([gain[k] for k in ("difference", "low", "high")])
+        shown = "-" if gain is None else _interval(gain)
         cells = [f"{line['pearson_r']:.3f}", shown, f"{line['span_f1_50']:.3f}"]
         rows.append([line["pretrain"], *cells])
     return table(rows)
@@ -187,5 +189,9 @@ def claims(report: dict[str, Any]) -> str:
     return table(rows)
 
 
+def _mean(values: list[float]) -> float:
+    return sum(values) / max(len(values), 1)
+
+
 def _over(values: list[float]) -> str:
-    return f"{sum(values) / len(values):.3f}"
+    return f"{_mean(values):.3f}"

@@ -182,27 +182,20 @@ def main() -> None:
         job, n_bars, folder = given.one
         print(json.dumps(one(job, int(n_bars), Path(folder))))
         return
-    from benchmarks.quality import machine
+    from benchmarks.record import Cells
 
-    rows = json.loads(given.out.read_text())["rows"] if given.out.exists() else []
-    known = {(row["job"], row["bars"]) for row in rows}
+    found = Cells(given.out, ("job", "bars"), lambda rows: {"exponents": exponents(rows)})
     todo = [(job, n) for n in SIZES if n <= given.largest for job in given.jobs.split(",")]
     with tempfile.TemporaryDirectory() as folder:
-        for job, n_bars in todo:
-            if (job, n_bars) in known:
-                continue
+        for job, n_bars in found.missing(todo):
             prepare(job, n_bars, Path(folder))
             words = ["-m", "benchmarks.growth", "--one", job, str(n_bars), folder]
             done = subprocess.run(
                 [sys.executable, *words], stdout=subprocess.PIPE, check=True, env=WAITING_IS_FREE
             )
-            rows.append(json.loads(done.stdout))
-            print(rows[-1], flush=True)
+            found.add(json.loads(done.stdout))
             Path(folder, f"{job}.out").unlink(missing_ok=True)
-            report = {"machine": machine(), "exponents": exponents(rows), "rows": rows}
-            given.out.parent.mkdir(parents=True, exist_ok=True)
-            given.out.write_text(json.dumps(report, indent=1) + "\n")
-    report = json.loads(given.out.read_text())
+    report = {"exponents": exponents(found.rows), "rows": found.rows}
     print(report["exponents"])
     draw(report, given.figure)
 

@@ -2,23 +2,23 @@
 
 ``python -m benchmarks.jade`` trains the preset ``jade`` as the predecessor did (210 planted medium
 windows, 168 to learn from and 42 that choose the pass, 100 passes), with the countdown raw and
-normalised; then with one thing changed at a time. Figures are those of the 42 windows, as the
-predecessor reported them; the last columns are of 500 windows that took no part in anything.
-Writes ``benchmarks/results/jade.json``.
+normalised; then with one thing changed at a time, with three seeds each. Figures are those of the
+42 windows, as the predecessor reported them; the last columns are of 500 windows that took no part
+in anything. Writes ``benchmarks/results/jade.json`` after every cell: an interrupted run goes on
+where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.quality import RESULTS, machine
+from benchmarks.record import RESULTS, Cells, Row
 from deep.device import resolve, seeded
 from deep.fitting import signs_of
 from deep.losses import Objective
@@ -36,6 +36,8 @@ from proxytools.metrics.span import span_metrics
 from proxytools.types import FeatureSet, Int, SpanDataset
 
 N_TRAIN, N_HELD, N_TEST = 168, 42, 500
+SEEDS = (1, 2, 3)
+KEY = ("change", "seed")
 JADE = preset("jade")
 CHANGES: dict[str, Settings] = {
     "jade, raw countdown": replace(JADE, countdown_target="raw"),
@@ -99,8 +101,9 @@ def trained(
     return Trained(training.history, Ensemble([training.averaged]), best, reader)
 
 
-def measure(settings: Settings, seed: int, epochs: int) -> dict[str, Any]:
+def measure(change: str, seed: int, epochs: int) -> Row:
     """Train once, and measure the first pass, the last and the one that was chosen."""
+    settings = CHANGES[change]
     data = synthetic.planted(N_TRAIN + N_HELD + N_TEST, preset="medium", seed=seed).data
     own = features.compute(data.windows.ohlc, settings.features)
     learnt, held, tested = np.split(np.arange(len(data)), [N_TRAIN, N_TRAIN + N_HELD])
@@ -111,6 +114,8 @@ def measure(settings: Settings, seed: int, epochs: int) -> dict[str, Any]:
     test_prob = done.reader.prob(done.best, values[tested])
     found = done.reader.spans(done.reader.evidence(done.best, values[tested]))
     return {
+        "change": change,
+        "seed": seed,
         "epoch_1": first,
         "countdown_share": first.get("countdown", 0.0) / sum(first.values()),
         "epoch_100": done.history[-1].losses,
@@ -137,16 +142,15 @@ def separation(prob: np.ndarray, mask: np.ndarray) -> float:
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--again", action="store_true", help="Measure all cells anew.")
     parser.add_argument("--out", type=Path, default=RESULTS / "jade.json")
     given = parser.parse_args()
-    rows = []
-    for name, settings in CHANGES.items():
-        rows.append({"change": name, **measure(settings, given.seed, given.epochs)})
-        print(rows[-1], flush=True)
-    report = {"machine": machine(), "seed": given.seed, "epochs": given.epochs, "rows": rows}
-    given.out.write_text(json.dumps(report, indent=1) + "\n")
+    beside = {"epochs": given.epochs}
+    found = Cells(given.out, KEY, lambda _: beside, again=lambda _: given.again)
+    for cell in found.missing(product(CHANGES, given.seeds)):
+        found.add(measure(*cell, given.epochs))
 
 
 if __name__ == "__main__":

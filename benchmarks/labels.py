@@ -14,43 +14,32 @@ draws the learning curves.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import pairwise, product
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
-from benchmarks import peers, saccades
-from benchmarks.quality import RESULTS, machine
-from benchmarks.structured import StructuredBoosting
-from deep.detector import SpanDetector
-from deep.presets import PRESETS, preset
-from deep.pretrain import NETWORKS
-from proxytools import features as feature_sets
-from proxytools import io, proxies, splits, synthetic
+from benchmarks.methods import (
+    DATA,
+    METRICS,
+    MODELS,
+    MOST,
+    REFERENCES,
+    SLOW,
+    Computed,
+    Source,
+    make,
+    measure,
+    source_of,
+)
+from benchmarks.record import RESULTS, Cell, Cells, Row, interval
 from proxytools.errors import InputError
-from proxytools.leaderboard import references
-from proxytools.metrics.bar import bar_metrics, pearson
-from proxytools.metrics.resample import f1_paired_interval, pearson_interval
-from proxytools.metrics.span import span_metrics, window_counts
-from proxytools.types import FeatureSet, Proxy, SpanDataset
 
-N_TEST = 500
-LABELS = (20, 50, 100, 168, 500)
-MOST = max(LABELS)
-DATA = ("planted medium", "planted hard", "planted easy", "saccades")
-REFERENCES = tuple(proxy.name for proxy in references())
-STRUCTURED = StructuredBoosting.name
-DEEP = tuple(PRESETS)
-PRETRAINED = tuple(f"{name}+{kind}" for name in DEEP for kind in NETWORKS)
-SLOW = (*DEEP, *PRETRAINED, "unet", "label-studio-lstm")
-MODELS = (*REFERENCES, *proxies.NAMES, STRUCTURED, *peers.NAMES, *DEEP, *PRETRAINED)
+LABELS = (20, 50, 100, 168, MOST)
 SEEDS, SLOW_SEEDS, PERSONS = 5, 3, 3
 LEAST_SEEDS = 3  # Student's t of two says nothing
 FULL: dict[str, Any] = {"models": MODELS, "labels": LABELS, "data": DATA, "seeds": SEEDS}
@@ -61,136 +50,28 @@ QUICK: dict[str, Any] = {
     "seeds": 1,
 }
 CHANCE = 0.05  # more than noise correlates by on the quick run's windows
-METRICS = ("pearson_r", "average_precision", "separation", "span_f1_50", "span_f1_70")
 KEY = ("data", "seed", "labels", "model")
-Row = dict[str, Any]
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
-    """Windows to learn from, in the order in which they are labelled, and windows to test on."""
-
-    name: str
-    seed: int
-    train: SpanDataset
-    test: SpanDataset
-    ceiling: float | None  # Pearson r of the exact posterior on the windows tested
-
-
-def source_of(name: str, seed: int) -> Source:
-    """Draw a set; of saccades the seed says which person is held out.
-
-    Raises
-    ------
-    InputError
-        The saccades are not at hand.
-    """
-    if name != "saccades":
-        planted = synthetic.planted(MOST + N_TEST, preset=name.split()[1], seed=seed)
-        tested = np.arange(MOST, MOST + N_TEST)
-        train, test = planted.data.take(range(MOST)), planted.data.take(tested)
-        ceiling = pearson(synthetic.posterior(planted)[tested], test.mask)
-        return Source(name, seed, train, test, ceiling)
-    data = saccades.load()
-    person = np.unique(data.windows.parent)[seed - 1]
-    held_out = data.windows.parent == person
-    learnt = np.random.default_rng(seed).permutation(np.flatnonzero(~held_out))
-    return Source(name, seed, data.take(learnt), data.take(held_out), None)
-
-
-def make(name: str, seed: int, threads: int = 0) -> Proxy:
-    """Build any method by name."""
-    by_name = {proxy.name: proxy for proxy in references(seed)}
-    if name in by_name:
-        return by_name[name]
-    if name == STRUCTURED:
-        return StructuredBoosting(seed=seed, threads=threads)
-    if name in peers.NAMES:
-        return peers.make(name, seed=seed, threads=threads)
-    if name in (*DEEP, *PRETRAINED):
-        base, _, kind = name.partition("+")
-        settings = replace(preset(base), pretrain=kind or "none")
-        # Forced: a teacher below the gate is measured as well.
-        return SpanDetector(settings, name, seed=seed, threads=threads, force=True)
-    return proxies.make(name, seed=seed, threads=threads)
-
-
-class Computed(dict[str, FeatureSet]):
-    """Feature sets of some windows, each computed when it is first asked for."""
-
-    def __init__(self, data: SpanDataset) -> None:
-        super().__init__()
-        self.ohlc = data.windows.ohlc
-
-    def __missing__(self, name: str) -> FeatureSet:
-        """Compute one."""
-        bars = name == peers.BARS
-        self[name] = peers.bars(self.ohlc) if bars else feature_sets.compute(self.ohlc, name)
-        return self[name]
-
-
-def measure(
-    source: Source,
-    labels: int,
-    proxy: Proxy,
-    train: Mapping[str, FeatureSet],
-    test: Mapping[str, FeatureSet],
-) -> Row:
-    """Fit on the first labels, score and detect on the windows never seen."""
-    begin, first = perf_counter(), np.arange(labels)
-    own, data = train[proxy.feature_set], source.train.take(first)
-    if proxy.name in PRETRAINED:
-        others = np.arange(labels, len(source.train))
-        data = io.with_unlabelled(data, source.train.take(others))
-    fitted = proxy.fit(own.take(np.arange(len(data))), data)
-    seconds = perf_counter() - begin
-    own, truth = test[proxy.feature_set], source.test
-    prob, spans = fitted.predict(own), fitted.detect(own)
-    units = splits.resampling_units(truth.windows, splits.groups(truth.windows))
-    counts = window_counts(spans, truth.spans)
-    # Less nothing at all, whose F1 is 0, the paired difference is F1 itself.
-    _, f1_low, f1_high = f1_paired_interval(counts, np.zeros_like(counts), units)
-    low, high = pearson_interval(prob, truth.mask, units)
-    found = {**bar_metrics(prob, truth.mask), **span_metrics(spans, truth.spans)}
-    r = found["pearson_r"]
-    return {
-        "data": source.name,
-        "seed": source.seed,
-        "labels": labels,
-        "model": proxy.name,
-        **{name: found[name] for name in METRICS},
-        "r_interval": [low, high],
-        "f1_interval": [f1_low, f1_high],
-        "ceiling": source.ceiling,
-        "of_ceiling": r / source.ceiling if source.ceiling else None,
-        "seconds": seconds,
-    }
-
-
-def cells(
-    models: tuple[str, ...],
-    labels: tuple[int, ...],
-    data: tuple[str, ...],
-    seeds: int,
-    known: set[tuple[Any, ...]],
-    threads: int,
-) -> Iterator[Row]:
-    """Measure every cell that is not known yet."""
+def plan(
+    models: tuple[str, ...], labels: tuple[int, ...], data: tuple[str, ...], seeds: int
+) -> Iterator[Cell]:
+    """Yield all cells, set by set."""
     for name in data:
         for seed in range(1, (PERSONS if name == "saccades" else seeds) + 1):
             able = [model for model in models if seed <= SLOW_SEEDS or model not in SLOW]
-            todo = [x for x in product(labels, able) if (name, seed, *x) not in known]
-            if not todo:
-                continue
-            try:
-                source = source_of(name, seed)
-            except InputError as error:
-                print(f"{name} left out: {error}")
-                break
-            train, test = Computed(source.train), Computed(source.test)
-            for n, model in todo:
-                if n <= len(source.train):
-                    yield measure(source, n, make(model, seed, threads), train, test)
+            yield from product([name], [seed], labels, able)
+
+
+@lru_cache(maxsize=1)
+def drawn(name: str, seed: int) -> tuple[Source, Computed, Computed] | None:
+    """Return a set and its features; none where its data are not at hand."""
+    try:
+        source = source_of(name, seed)
+    except InputError as error:
+        print(f"{name} left out: {error}")
+        return None
+    return source, Computed(source.train), Computed(source.test)
 
 
 def summary(rows: list[Row]) -> list[Row]:
@@ -209,19 +90,6 @@ def summary(rows: list[Row]) -> list[Row]:
             line[name] = list(interval(values)[1:]) if len(own) >= LEAST_SEEDS else few
         lines.append(line)
     return lines
-
-
-def interval(values: list[float], level: float = 0.95) -> tuple[float, float, float]:
-    """Mean, and Student's t interval of it.
-
-    Examples
-    --------
-    >>> [round(value, 3) for value in interval([0.1, 0.2, 0.3])]
-    [0.2, -0.048, 0.448]
-    """
-    mean, n = float(np.mean(values)), len(values)
-    half = student.ppf((1 + level) / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n)
-    return mean, float(mean - half), float(mean + half)
 
 
 def gains(rows: list[Row]) -> list[Row]:
@@ -286,21 +154,23 @@ def main() -> None:
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--again", action="store_true", help="Measure the chosen cells anew.")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    plan = dict(QUICK if given.quick else FULL)
-    plan |= {name: value for name in plan if (value := vars(given)[name])}
-    out = given.out or (None if given.quick else RESULTS / "labels.json")
-    rows = json.loads(out.read_text())["rows"] if out and out.exists() else []
-    known = {tuple(row[name] for name in KEY) for row in rows}
-    for row in cells(**plan, known=known, threads=given.threads):
-        rows.append(row)
-        print(f"seed {row['seed']}  {shown(row)}", flush=True)
-        if out:
-            report = {"machine": machine(), "summary": summary(rows), "gains": gains(rows)}
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(json.dumps({**report, "rows": rows}, indent=1) + "\n")
-    lines = summary(rows)
+    chosen = dict(QUICK if given.quick else FULL)
+    chosen |= {name: value for name in chosen if (value := vars(given)[name])}
+    cells = list(plan(**chosen))
+    found = Cells(
+        given.out or (None if given.quick else RESULTS / "labels.json"),
+        KEY,
+        lambda rows: {"summary": summary(rows), "gains": gains(rows)},
+        again=lambda row: given.again and tuple(row[name] for name in KEY) in cells,
+    )
+    for name, seed, n, model in found.missing(cells):
+        at_hand = drawn(name, seed)
+        if at_hand and n <= len(at_hand[0].train):
+            found.add(measure(at_hand[0], n, make(model, seed, given.threads), *at_hand[1:]))
+    lines = summary(found.rows)
     print(*map(shown, sorted(lines, key=_place)), sep="\n")
     if given.quick and (wrong := disorder(lines)):
         print("Out of order:", *wrong, sep="\n  ")

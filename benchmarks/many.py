@@ -9,16 +9,14 @@ says what bars alone can give, the ceiling what no method can beat.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from benchmarks.labels import DATA, Computed, make, measure, shown, source_of
-from benchmarks.quality import RESULTS, machine
+from benchmarks.methods import DATA, Computed, make, measure, source_of
+from benchmarks.record import RESULTS, Cells, Row
 from proxytools import synthetic
 
 PLANTED = DATA[:2]
@@ -26,10 +24,10 @@ FEW, MANY = 168, 5000
 OTHER = 1000  # added to the seed of the 5,000
 SEEDS = (1, 2, 3)
 METRICS = ("pearson_r", "span_f1_50", "span_f1_70")
-Row = dict[str, Any]
+KEY = ("seed", "data", "labels")
 
 
-def fit(name: str, seed: int, labels: int, threads: int) -> Row:
+def fit(seed: int, name: str, labels: int, threads: int) -> Row:
     """Fit and test once."""
     source = source_of(name, seed)
     if labels == MANY:
@@ -63,19 +61,19 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=PLANTED, choices=PLANTED)
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS, choices=SEEDS)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--again", action="store_true", help="Measure them anew.")
     parser.add_argument("--out", type=Path, default=RESULTS / "many.json")
     given = parser.parse_args()
-    rows: list[Row] = json.loads(given.out.read_text())["rows"] if given.out.exists() else []
-    known = {(row["data"], row["seed"], row["labels"]) for row in rows}
-    for seed, name, labels in product(given.seeds, given.data, (FEW, MANY)):
-        if (name, seed, labels) in known:
-            continue
-        rows.append(fit(name, seed, labels, given.threads))
-        print(f"seed {seed}  {shown(rows[-1])}", flush=True)
-        report = {"machine": machine(), "few": FEW, "many": MANY, "summary": summary(rows)}
-        given.out.write_text(json.dumps({**report, "rows": rows}, indent=1) + "\n")
-    for line in summary(rows):
-        print(line)
+    plan = list(product(given.seeds, given.data, (FEW, MANY)))
+    found = Cells(
+        given.out,
+        KEY,
+        lambda rows: {"few": FEW, "many": MANY, "summary": summary(rows)},
+        again=lambda row: given.again and tuple(row[k] for k in KEY) in plan,
+    )
+    for cell in found.missing(plan):
+        found.add(fit(*cell, given.threads))
+    print(*summary(found.rows), sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a user would pick instead: two plain networks and change points, each at its fair best.
 
-They read bars, not features: `bars` makes the feature set of that name. All three satisfy the proxy
+They read bars, not features (`benchmarks.bars`). All three satisfy the proxy
 contract, so that folds, metrics and tables never ask who scored the bars. Their settings were
 chosen on planted medium data of seed 300.
 
@@ -18,109 +18,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.isotonic import IsotonicRegression
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.bars import BARS
+from benchmarks.change_points import Ruptures
+from benchmarks.networks import StepLSTM, UNet
 from deep.device import limited
 from proxytools import decode, splits
 from proxytools.proxies.bars import check_target
-from proxytools.types import OHLC, FeatureSet, Float, SpanDataset, Spans
+from proxytools.types import FeatureSet, Float, SpanDataset, Spans
 
-BARS = "bars"
-TINY = 1e-9  # a window's mean range, from which on it is not flat
-CHANNELS = 5
 INNER_FOLDS = 3
 CLIP = 1.0  # of the gradient's norm
 BATCH = 256  # windows scored at once
 NAMES = ("unet", "label-studio-lstm", "ruptures")
-
-
-def bars(ohlc: NDArray[np.float64]) -> FeatureSet:
-    """Open, high, low and close in units of a window's mean range, from its first open on.
-
-    Examples
-    --------
-    >>> bars(np.array([[[5.0, 7, 5, 6], [6, 8, 6, 7]]])).values[0, 1]
-    array([0.5, 1.5, 0.5, 1. ], dtype=float32)
-    """
-    unit = np.maximum((ohlc[..., 1] - ohlc[..., 2]).mean(axis=1), TINY)  # (N,)
-    values = (ohlc - ohlc[:, :1, :1]) / unit[:, None, None]  # (N, T, 4)
-    return FeatureSet(values.astype(np.float32), OHLC, ohlc.shape[1] - 1, ohlc.shape[1] - 1)
-
-
-def channels(values: Tensor) -> Tensor:
-    """(N, T, 5) moves, both wicks, ranges and the place in the window, of bars (N, T, 4)."""
-    opens, high, low, close = values.unbind(-1)
-    before = torch.cat([opens[:, :1], close[:, :-1]], 1)
-    body = torch.stack([opens, close])
-    place = close - close.mean(1, keepdim=True)
-    place = place / place.square().mean(1, keepdim=True).sqrt().clamp(min=TINY)
-    columns = (close - before, high - body.amax(0), body.amin(0) - low, high - low, place)
-    return torch.stack(columns, 2)
-
-
-class UNet(nn.Module):
-    """A logit a bar, from three scales."""
-
-    def __init__(self, width: int = 8, depth: int = 3, dropout: float = 0.3) -> None:
-        super().__init__()
-        widths = [CHANNELS, *(width * 2**k for k in range(depth))]
-        pairs = list(pairwise(widths))
-        self.down = nn.ModuleList(_block(i, o, dropout) for i, o in pairs)
-        self.up = nn.ModuleList(_block(o + i, i, dropout) for i, o in reversed(pairs[1:]))
-        self.last = nn.Conv1d(width, 1, 1)
-
-    def forward(self, values: Tensor) -> Tensor:
-        """(N, T) logits of bars (N, T, 4)."""
-        n_bars = values.shape[1]
-        x = channels(values).transpose(1, 2)  # (N, C, T)
-        short = -n_bars % 2 ** (len(self.down) - 1)
-        x = functional.pad(x, (0, short))
-        kept = []
-        for block in self.down[:-1]:
-            kept.append(block(x))
-            x = functional.max_pool1d(kept[-1], 2)
-        x = self.down[-1](x)
-        for block in self.up:
-            wide = functional.interpolate(x, scale_factor=2.0)
-            x = block(torch.cat([wide, kept.pop()], 1))
-        logits: Tensor = self.last(x)[:, 0, :n_bars]
-        return logits
-
-
-def _block(n_in: int, n_out: int, dropout: float) -> nn.Sequential:
-    """Two convolutions over five bars."""
-    layers: list[nn.Module] = []
-    for width in (n_in, n_out):
-        layers += [nn.Conv1d(width, n_out, 5, padding=2), nn.BatchNorm1d(n_out), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Dropout(dropout))
-
-
-class StepLSTM(nn.Module):
-    """A logit a bar, from a BiLSTM over steps that were each put through a linear layer."""
-
-    def __init__(self, step: int = 128, hidden: int = 32, dropout: float = 0.3) -> None:
-        super().__init__()
-        self.step = nn.Linear(CHANNELS, step)
-        self.norm = nn.LayerNorm(step)
-        self.dropout = nn.Dropout(dropout)
-        self.lstm = nn.LSTM(step, hidden, 2, batch_first=True, bidirectional=True, dropout=dropout)
-        self.last = nn.Linear(2 * hidden, 1)
-
-    def forward(self, values: Tensor) -> Tensor:
-        """(N, T) logits of bars (N, T, 4)."""
-        x = self.dropout(self.norm(functional.relu(self.step(channels(values)))))
-        encoded, _ = self.lstm(x)  # (N, T, 2 H)
-        logits: Tensor = self.last(self.dropout(encoded))[..., 0]
-        return logits
 
 
 @dataclass(frozen=True)
@@ -252,60 +170,6 @@ class _Members:
             prob += torch.sigmoid(logits - self.weight.log()) / len(self.nets)
         said: NDArray[np.float32] = prob.clamp_(0, 1).numpy()
         return said
-
-
-class Ruptures(BaseEstimator):
-    """Segments between change points, by how far they move for their length.
-
-    Parameters
-    ----------
-    penalty : float
-        Of a change point, in units of a standardised series' variance.
-    """
-
-    name = "ruptures"
-    feature_set = BARS
-    per_bar = False
-
-    def __init__(self, penalty: float = 4.0) -> None:
-        self.penalty = penalty
-
-    def fit(self, features: FeatureSet, data: SpanDataset, target: Float | None = None) -> Self:
-        """Learn how scores become probabilities, and where to cut."""
-        seen = np.flatnonzero(data.labelled) if target is None else np.arange(len(data))
-        y = data.mask[seen] if target is None else target
-        check_target(y, (len(seen), data.n_bars))
-        scores = self._scores(features.take(seen))
-        self.scale_ = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
-        self.scale_.fit(scores.ravel(), np.asarray(y, np.float64).ravel())
-        self.decoder_ = decode.choose(self._prob(scores), data.take(seen).spans)
-        return self
-
-    def predict(self, features: FeatureSet) -> NDArray[np.float32]:
-        """(N, T) probability of lying in a span."""
-        return self._prob(self._scores(features))
-
-    def detect(self, features: FeatureSet) -> Spans:
-        """Segments probable enough."""
-        return self.decoder_.spans(self.predict(features))
-
-    def _prob(self, scores: Float) -> NDArray[np.float32]:
-        return self.scale_.predict(scores.ravel()).reshape(scores.shape).astype(np.float32)
-
-    def _scores(self, features: FeatureSet) -> NDArray[np.float64]:
-        """(N, T) of each bar's segment, its move over what a random walk of its length makes."""
-        import ruptures
-
-        values = features.values.astype(np.float64)
-        moves = np.diff(values[..., 3], axis=1, prepend=values[:, :1, 0])  # (N, T)
-        moves /= np.maximum(moves.std(axis=1, keepdims=True), TINY)
-        scores = np.zeros(moves.shape)
-        for own, score in zip(moves, scores, strict=True):
-            search = ruptures.KernelCPD("linear", min_size=2).fit(own[:, None])
-            stops = search.predict(pen=self.penalty)
-            for start, stop in zip([0, *stops[:-1]], stops, strict=True):
-                score[start:stop] = abs(own[start:stop].sum()) / np.sqrt(stop - start)
-        return scores
 
 
 def make(name: str, *, seed: int = 0, threads: int = 0) -> NetworkProxy | Ruptures:

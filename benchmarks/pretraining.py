@@ -10,16 +10,14 @@ stopped. Differences are paired by seed (the same marks, test windows and random
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
-from benchmarks.quality import RESULTS, machine
+from benchmarks.record import RESULTS, Cells, Row, interval
 from deep.detector import SpanDetector
 from deep.presets import preset
 from proxytools import features, io, synthetic
@@ -31,7 +29,7 @@ KINDS = ("none", "proxies", "masked", "contrastive")
 LABELLED, UNLABELLED, TESTED = 20, 5000, 400
 OTHER = 100  # added to the seed of the unlabelled windows
 METRICS = ("pearson_r", "average_precision", "span_f1_50", "span_f1_70")
-Row = dict[str, Any]
+KEY = ("pretrain", "seed")
 
 
 def measure(kind: str, seed: int, threads: int) -> Row:
@@ -72,17 +70,10 @@ def summary(rows: list[Row]) -> list[Row]:
         pairs = [(row, cells["none", row["seed"]]) for row in own if ("none", row["seed"]) in cells]
         if kind != "none" and len(pairs) > 1:
             line["gain"] = {
-                name: _paired([a[name] - b[name] for a, b in pairs]) for name in METRICS
+                name: interval([a[name] - b[name] for a, b in pairs]) for name in METRICS
             }
         lines.append(line)
     return lines
-
-
-def _paired(differences: list[float]) -> Row:
-    """Mean difference and its 95 % interval."""
-    n, mean = len(differences), float(np.mean(differences))
-    half = float(student.ppf(0.975, n - 1) * np.std(differences, ddof=1) / np.sqrt(n))
-    return {"difference": mean, "low": mean - half, "high": mean + half}
 
 
 def main() -> None:
@@ -92,30 +83,19 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="Measure all cells anew.")
     parser.add_argument("--out", type=Path, default=RESULTS / "pretraining.json")
     given = parser.parse_args()
-    rows: list[Row] = []
-    if given.out.exists() and not given.again:
-        rows = json.loads(given.out.read_text())["rows"]
-    known = {(row["pretrain"], row["seed"]) for row in rows}
-    for kind in KINDS:
-        for seed in SEEDS:
-            if (kind, seed) in known:
-                continue
-            row = measure(kind, seed, given.threads)
-            rows.append(row)
-            print(f"seed {seed} {kind:12} r = {row['pearson_r']:.3f}", flush=True)
-            report = {
-                "machine": {**machine(), "threads": given.threads},
-                "windows": {"labelled": LABELLED, "unlabelled": UNLABELLED, "tested": TESTED},
-                "pretrain_epochs": preset("segmental").pretrain_epochs,
-                "summary": summary(rows),
-                "rows": rows,
-            }
-            given.out.parent.mkdir(parents=True, exist_ok=True)
-            given.out.write_text(json.dumps(report, indent=1) + "\n")
-    for line in summary(rows):
-        gain = line.get("gain", {}).get("pearson_r")
-        text = "{difference:+.4f} [{low:+.4f}, {high:+.4f}]".format(**gain) if gain else ""
-        print(f"{line['pretrain']:12} r = {line['pearson_r']:.3f}  {text}")
+    beside = {
+        "windows": {"labelled": LABELLED, "unlabelled": UNLABELLED, "tested": TESTED},
+        "pretrain_epochs": preset("segmental").pretrain_epochs,
+    }
+    found = Cells(
+        given.out,
+        KEY,
+        lambda rows: beside | {"summary": summary(rows)},
+        again=lambda _: given.again,
+    )
+    for cell in found.missing(product(KINDS, SEEDS)):
+        found.add(measure(*cell, given.threads))
+    print(*summary(found.rows), sep="\n")
 
 
 if __name__ == "__main__":

@@ -9,19 +9,13 @@ person out. Nothing is tuned on the rows reported.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks import saccades
+from benchmarks.record import RESULTS, Cells, Row
 from proxytools import synthetic
 from proxytools.errors import InputError
 from proxytools.evaluate import compute, cross_fit
@@ -29,7 +23,7 @@ from proxytools.leaderboard import references
 from proxytools.proxies import NAMES, make
 from proxytools.types import SpanDataset
 
-RESULTS = Path(__file__).parent / "results"
+KEY = ("data", "seed", "model")
 METRICS = ("pearson_r", "average_precision", "separation", "span_f1_50", "span_f1_70")
 
 
@@ -45,37 +39,19 @@ def data_sets(seeds: int) -> Iterator[tuple[str, int, SpanDataset, float | None]
         print(f"saccades left out: {error}")
 
 
-def measure(names: list[str], seeds: int) -> list[dict[str, Any]]:
+def measure(names: list[str], seeds: int) -> Iterator[Row]:
     """One row for each data set, seed and model."""
-    rows = []
     for name, seed, data, ceiling in data_sets(seeds):
         proxies = [*(make(model, seed=seed) for model in names), *references(seed)]
         features = compute(data, proxies)
         for proxy in proxies:
             fitted = cross_fit(proxy, data, seed=seed, features=features)
             metrics = {key: fitted.metrics[key] for key in METRICS}
-            rows.append(
-                {
-                    "data": name,
-                    "seed": seed,
-                    "model": proxy.name,
-                    **metrics,
-                    "ceiling": ceiling,
-                    "seconds": fitted.seconds,
-                }
-            )
-            print(f"{name} {seed} {proxy.name}: r = {metrics['pearson_r']:.3f}", flush=True)
-    return rows
+            cell = dict(zip(KEY, (name, seed, proxy.name), strict=True))
+            yield cell | metrics | {"ceiling": ceiling, "seconds": fitted.seconds}
 
 
-def kept(path: Path, fresh: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put fresh rows in the place of earlier ones of the same data, seed and model."""
-    earlier = json.loads(path.read_text())["rows"] if path.exists() else []
-    rows = {(row["data"], row["seed"], row["model"]): row for row in [*earlier, *fresh]}
-    return list(rows.values())
-
-
-def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def summary(rows: list[Row]) -> list[Row]:
     """Mean over seeds, and the standard deviation of r, best correlation first in each set."""
     out = []
     for data in dict.fromkeys(row["data"] for row in rows):
@@ -97,18 +73,6 @@ def _mean(values: Iterator[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def machine() -> dict[str, Any]:
-    """Say what the figures were measured on, and when."""
-    libraries = ("numpy", "scikit-learn", "lightgbm", "xgboost", "numba", "torch")
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in libraries},
-    }
-
-
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -116,17 +80,10 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(NAMES))
     parser.add_argument("--out", type=Path, default=RESULTS / "quality.json")
     given = parser.parse_args()
-    started = time.perf_counter()
-    rows = kept(given.out, measure(given.models.split(","), given.seeds))
-    report = {
-        "machine": machine(),
-        "minutes": (time.perf_counter() - started) / 60,
-        "summary": summary(rows),
-        "rows": rows,
-    }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(report, indent=1) + "\n")
-    for line in report["summary"]:
+    found = Cells(given.out, KEY, lambda rows: {"summary": summary(rows)})
+    for row in measure(given.models.split(","), given.seeds):
+        found.add(row)
+    for line in summary(found.rows):
         shown = "  ".join(f"{k} {line[k]:.3f}" for k in METRICS if line[k] is not None)
         print(f"{line['data']:16} {line['model']:24} {shown}")
 

@@ -12,9 +12,9 @@ draws it.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -23,8 +23,8 @@ import numpy as np
 import torch
 
 from benchmarks.jade import JADE, N_HELD, N_TEST, N_TRAIN, bar_f1, separation, trained
-from benchmarks.quality import RESULTS, machine
 from benchmarks.recomputed import seconds_per_epoch
+from benchmarks.record import RESULTS, Cells, Row, paired, said
 from deep.augment import children
 from deep.detector import SpanDetector
 from deep.presets import preset
@@ -32,7 +32,6 @@ from deep.settings import Settings
 from proxytools import features, synthetic
 from proxytools.evaluate import cross_fit
 from proxytools.metrics.bar import pearson
-from proxytools.metrics.resample import f1_paired_interval, paired_interval
 from proxytools.metrics.span import window_counts
 from proxytools.proxies import make
 from proxytools.types import Int, SpanDataset
@@ -77,7 +76,7 @@ LADDER: dict[str, Settings] = {
     "where in a window spans start": _OURS,
     "pre-trained on soft labels": replace(_OURS, pretrain="proxies"),
 }
-Row = dict[str, Any]
+KEY = ("step", "seed")
 
 
 def drawn(seed: int) -> SpanDataset:
@@ -142,24 +141,18 @@ def summary(rows: list[Row], folder: Path, earlier: list[Row]) -> list[Row]:
         names = [name for name, value in own[0].items() if isinstance(value, float)]
         line: Row = {"step": step, **{k: float(np.mean([row[k] for row in own])) for k in names}}
         if lines and _at_hand(folder, step) and _at_hand(folder, lines[-1]["step"]):
-            line |= paired(folder, step, lines[-1]["step"])
+            line |= gains(folder, step, lines[-1]["step"])
         elif lines:
             line |= {name: known[step][name] for name in ("r_gain", "f1_gain")}
         lines.append(line)
     return lines
 
 
-def paired(folder: Path, step: str, before: str) -> Row:
+def gains(folder: Path, step: str, before: str) -> Row:
     """Compare two steps on the test windows of all seeds."""
-    seen = [[np.load(_file(folder, name, seed)) for seed in SEEDS] for name in (step, before)]
-    mask = np.concatenate([drawn(seed).mask[-N_TEST:] for seed in SEEDS])
-    probs = [np.concatenate([part["prob"] for part in parts]) for parts in seen]
-    counts = [np.concatenate([part["counts"] for part in parts]) for parts in seen]
-    units = np.arange(len(mask))
-    return {
-        "r_gain": paired_interval(*probs, mask, units),
-        "f1_gain": f1_paired_interval(*counts, units),
-    }
+    ours, theirs = ([said(_file(folder, name, seed)) for seed in SEEDS] for name in (step, before))
+    r, f1 = paired(ours, theirs, [drawn(seed).mask[-N_TEST:] for seed in SEEDS])
+    return {"r_gain": r, "f1_gain": f1}
 
 
 def first_pass(rows: list[Row]) -> Row:
@@ -248,29 +241,24 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "reproduction.json")
     given = parser.parse_args()
     given.runs.mkdir(parents=True, exist_ok=True)
-    earlier = json.loads(given.out.read_text()) if given.out.exists() else {"rows": []}
-    rows: list[Row] = [
-        row for row in earlier["rows"] if row["step"] in LADDER and row["step"] not in given.again
-    ]
-    known = {(row["step"], row["seed"]) for row in rows}
-    report: Row = {
-        "machine": machine(),
-        "reported": REPORTED,
-        "formula": [formulas(seed) for seed in SEEDS],
-        "splits": earlier.get("splits") or [row for seed in SEEDS for row in splits_of(seed)],
-        "recomputed_seconds": EPOCHS * seconds_per_epoch(drawn(1).windows.ohlc[:N_TRAIN]),
-    }
-    print(json.dumps(report["splits"] + report["formula"], indent=1), flush=True)
-    for step in LADDER:
-        for seed in SEEDS:
-            if (step, seed) not in known:
-                rows.append(climb(step, seed, given.runs))
-                print(rows[-1], flush=True)
-        ladder = summary(rows, given.runs, earlier.get("ladder", []))
-        report |= {"ladder": ladder, "rows": rows}
-        if "countdown normalised" in {row["step"] for row in rows}:
-            report["first_pass"] = first_pass(rows)
-        given.out.write_text(json.dumps(report, indent=1) + "\n")
+    beside: Row = {}
+
+    def report(rows: list[Row]) -> Row:
+        climbed = [row for row in rows if row["step"] in LADDER]
+        ladder = summary(climbed, given.runs, found.earlier.get("ladder", []))
+        seen = {"as it was", "countdown normalised"} <= {row["step"] for row in rows}
+        return beside | {"ladder": ladder} | ({"first_pass": first_pass(rows)} if seen else {})
+
+    found = Cells(given.out, KEY, report, again=lambda row: row["step"] in given.again)
+    beside["reported"] = REPORTED
+    beside["formula"] = [formulas(seed) for seed in SEEDS]
+    splits = found.earlier.get("splits")
+    beside["splits"] = splits or [row for seed in SEEDS for row in splits_of(seed)]
+    ohlc = drawn(1).windows.ohlc[:N_TRAIN]
+    beside["recomputed_seconds"] = EPOCHS * seconds_per_epoch(ohlc)
+    print(*beside["splits"], *beside["formula"], sep="\n", flush=True)
+    for cell in found.missing(product(LADDER, SEEDS)):
+        found.add(climb(*cell, given.runs))
 
 
 if __name__ == "__main__":

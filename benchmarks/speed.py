@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.quality import RESULTS, machine
+from benchmarks.record import RESULTS, machine, write
 from benchmarks.speed_deep import training_lines
 from benchmarks.speed_detect import detect_lines
 from benchmarks.speed_features import features_lines
@@ -59,11 +59,8 @@ def main() -> None:
             print(
                 f"{line['measured']:>10}  {line['what']}  (aim: {line['aim'] or '-'})", flush=True
             )
-    out.parent.mkdir(parents=True, exist_ok=True)
     measured_on = machine() | ({} if on_cpu else {"gpu": torch.cuda.get_device_name()})
-    out.write_text(
-        json.dumps({"machine": measured_on, "lines": list(lines.values())}, indent=1) + "\n"
-    )
+    write(out, {"machine": measured_on, "lines": list(lines.values())})
 
 
 if __name__ == "__main__":

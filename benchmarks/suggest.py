@@ -10,14 +10,12 @@ windows are valued and drawn was chosen on planted seeds from 300 on.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
-from benchmarks.quality import RESULTS, machine
+from benchmarks.record import RESULTS, Row, interval, write
 from proxytools import features, suggest, synthetic
 from proxytools.metrics.bar import pearson
 from proxytools.metrics.span import span_metrics
@@ -27,7 +25,6 @@ from proxytools.types import FeatureSet, SpanDataset
 START, SPANS, ROUND, ROUNDS, POOL, TESTED = 20, 6, 20, 4, 1000, 500
 DATA = tuple((preset, empty) for preset in ("medium", "hard") for empty in (0.0, 0.5, 0.8))
 METRICS = ("pearson_r", "span_f1_50")
-Row = dict[str, Any]
 
 
 def measure(preset: str, empty: float, seed: int) -> Row:
@@ -78,18 +75,11 @@ def summary(rows: list[Row]) -> list[Row]:
         for way in ("suggested", "random", "start"):
             line[way] = {name: float(np.mean([row[way][name] for row in own])) for name in METRICS}
         line["gain"] = {
-            name: _paired([row["suggested"][name] - row["random"][name] for row in own])
+            name: interval([row["suggested"][name] - row["random"][name] for row in own])
             for name in METRICS
         }
         lines.append(line)
     return lines
-
-
-def _paired(differences: list[float]) -> list[float]:
-    """Mean difference and its 95 % interval."""
-    n, mean = len(differences), float(np.mean(differences))
-    half = float(student.ppf(0.975, n - 1) * np.std(differences, ddof=1) / np.sqrt(n))
-    return [mean, mean - half, mean + half]
 
 
 def main() -> None:
@@ -102,9 +92,8 @@ def main() -> None:
     seeds = range(given.first, given.first + given.seeds)
     rows = [measure(preset, empty, seed) for preset, empty in DATA for seed in seeds]
     windows = {"start": START, "added": ROUND * ROUNDS, "pool": POOL, "tested": TESTED}
-    report = {"machine": machine(), "windows": windows, "summary": summary(rows), "rows": rows}
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(report, indent=1) + "\n")
+    report = {"windows": windows, "summary": summary(rows), "rows": rows}
+    write(given.out, report)
     for line in report["summary"]:
         shown = "  ".join(
             f"{name} {line['random'][name]:.3f} {mean:+.3f} [{low:+.3f}, {high:+.3f}]"

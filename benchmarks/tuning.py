@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -22,8 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.detector import DATA, data_sets
-from benchmarks.labels import interval
-from benchmarks.quality import RESULTS, machine
+from benchmarks.record import RESULTS, Cell, Cells, Row, interval
 from deep.detector import SpanDetector
 from deep.model import Ensemble
 from deep.presets import preset
@@ -51,8 +50,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 ALONE, TOGETHER = "one member, outer folds", "three members, outer folds"
 METRICS = ("pearson_r", "span_f1_50", "span_f1_70")
-Row = dict[str, Any]
-Key = tuple[str, str, int, int]
+KEY = ("change", "data", "set", "fold_seed")
 
 
 def measure(settings: Settings, fold_seed: int, train: SpanDataset) -> Row:
@@ -80,14 +78,14 @@ def _first(detector: SpanDetector) -> SpanDetector:
 
 def summary(rows: list[Row]) -> list[Row]:
     """Each change's mean gain over none, or over one member, by data and metric."""
-    cells = {key(row): row for row in rows}
+    cells = {tuple(row[name] for name in KEY): row for row in rows}
     lines = []
     for change, data in dict.fromkeys((row["change"], row["data"]) for row in rows):
         own = [row for row in rows if (row["change"], row["data"]) == (change, data)]
         line: Row = {"change": change, "data": data, "cells": len(own)}
         line |= {name: float(np.mean([row[name] for row in own])) for name in METRICS}
         base = ALONE if change == TOGETHER else "none"
-        pairs = [(row, cells.get((base, *key(row)[1:]))) for row in own]
+        pairs = [(row, cells.get((base, *(row[name] for name in KEY[1:])))) for row in own]
         if change not in ("none", ALONE) and len(pairs) > 1 and all(plain for _, plain in pairs):
             line["gain"] = {
                 name: interval([row[name] - plain[name] for row, plain in pairs if plain])
@@ -95,11 +93,6 @@ def summary(rows: list[Row]) -> list[Row]:
             }
         lines.append(line)
     return lines
-
-
-def key(row: Row) -> Key:
-    """Return what a cell is of."""
-    return row["change"], row["data"], row["set"], row["fold_seed"]
 
 
 def main() -> None:
@@ -110,25 +103,24 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=DATA, choices=DATA)
     parser.add_argument("--out", type=Path, default=RESULTS / "tuning.json")
     given = parser.parse_args()
-    rows: list[Row] = json.loads(given.out.read_text())["rows"] if given.out.exists() else []
-    known = {key(row) for row in rows}
-    sets = list(data_sets(given.data))
-    for fold_seed, change, (name, seed, train, _) in product(FOLD_SEEDS, given.changes, sets):
-        if (change, name, seed, fold_seed) in known:
-            continue
-        if change == TOGETHER and name == "saccades":
-            continue  # two persons: without one of them there are no inner folds
+    found = Cells(given.out, KEY, lambda rows: {"summary": summary(rows)})
+    sets = {(name, seed): train for name, seed, train, _ in data_sets(given.data)}
+    for change, name, seed, fold_seed in found.missing(plan(given.changes, list(sets))):
         if change == TOGETHER:
-            found = members(fold_seed, train)
+            figures = members(fold_seed, sets[name, seed])
         else:
-            found = {change: measure(replace(BASE, **CHANGES[change]), fold_seed, train)}
+            settings = replace(BASE, **CHANGES[change])
+            figures = {change: measure(settings, fold_seed, sets[name, seed])}
         at = {"data": name, "set": seed, "fold_seed": fold_seed}
-        rows += [{"change": made, **at, **metrics} for made, metrics in found.items()]
-        print(*rows[-len(found) :], sep="\n", flush=True)
-        report = {"machine": machine(), "summary": summary(rows), "rows": rows}
-        given.out.write_text(json.dumps(report, indent=1) + "\n")
-    for line in summary(rows):
-        print(line)
+        found.add(*({"change": made, **at, **metrics} for made, metrics in figures.items()))
+    print(*summary(found.rows), sep="\n")
+
+
+def plan(changes: list[str], sets: list[tuple[str, int]]) -> Iterator[Cell]:
+    """Yield what is measured; two persons alone have no inner folds without one of them."""
+    for fold_seed, change, (name, seed) in product(FOLD_SEEDS, changes, sets):
+        if change != TOGETHER or name != "saccades":
+            yield change, name, seed, fold_seed
 
 
 if __name__ == "__main__":

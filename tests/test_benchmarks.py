@@ -10,7 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import curve_tables, curves, detector_tables, growth, labels, many, peers, tuning
+from benchmarks import (
+    change_points,
+    curve_tables,
+    curves,
+    detector_tables,
+    growth,
+    labels,
+    many,
+    methods,
+    peers,
+    tuning,
+)
+from benchmarks.bars import bars
+from benchmarks.record import Cells
 from benchmarks.structured import StructuredBoosting
 from deep import presets
 from proxytools import features, synthetic
@@ -34,8 +47,8 @@ def test_the_quick_benchmark_puts_methods_in_order_and_goes_on_where_it_stopped(
     words += ["--models", "constant,random,position-prior,formula,lightgbm"]
     runs = [subprocess.run(words, cwd=ROOT, env=limits, capture_output=True) for _ in range(2)]
     assert [run.returncode for run in runs] == [0, 0], runs[0].stderr.decode()
-    assert b"seed 1" in runs[0].stdout
-    assert b"seed 1" not in runs[1].stdout  # measured once
+    assert b"'seed': 1" in runs[0].stdout
+    assert b"'seed': 1" not in runs[1].stdout  # measured once
     lines = {row["model"]: row for row in json.loads(out.read_text())["summary"]}
     r = {model: line["pearson_r"] for model, line in lines.items()}
     assert abs(r["random"]) < 0.03
@@ -77,23 +90,45 @@ def test_saccades_hold_out_one_person(monkeypatch):
     planted = synthetic.planted(30, preset="easy", seed=5).data
     parent = np.repeat(["a", "b", "c"], 10)
     data = replace(planted, windows=replace(planted.windows, parent=parent))
-    monkeypatch.setattr(labels.saccades, "load", lambda: data)
+    monkeypatch.setattr(methods.saccades, "load", lambda: data)
     for seed, person in enumerate("abc", 1):
-        source = labels.source_of("saccades", seed)
+        source = methods.source_of("saccades", seed)
         assert set(source.test.windows.parent) == {person}
         assert len(source.train) == 20
         assert person not in source.train.windows.parent
         assert len(set(source.train.windows.parent[:8])) == 2  # shuffled
 
 
-def test_no_more_labels_are_taken_than_there_are(monkeypatch):
+def test_no_more_labels_are_taken_than_there_are(tmp_path, monkeypatch):
     planted = synthetic.planted(30, preset="easy", seed=5).data
     train, test = planted.take(range(20)), planted.take(range(20, 30))
-    source = labels.Source("saccades", 1, train, test, None)
+    source = methods.Source("saccades", 1, train, test, None)
     monkeypatch.setattr(labels, "source_of", lambda *_: source)
-    rows = list(labels.cells(("constant",), (5, 20, 50), ("saccades",), 1, set(), 1))
+    out = tmp_path / "labels.json"
+    words = ["--models", "constant", "--labels", "5,20,50", "--data", "saccades"]
+    monkeypatch.setattr(sys, "argv", ["labels", *words, "--out", str(out)])
+    labels.drawn.cache_clear()
+    labels.main()
+    labels.drawn.cache_clear()
+    rows = json.loads(out.read_text())["rows"]
     assert {row["labels"] for row in rows} == {5, 20}
     assert rows[0]["of_ceiling"] is None
+
+
+def test_cells_are_measured_once_or_anew_and_a_row_stays_until_it_is_replaced(tmp_path):
+    out, key = tmp_path / "a" / "cells.json", ("n", "m")
+    plan = [(1, "a"), (2, "a")]
+    cells = Cells(out, key, lambda rows: {"rows": [], "sum": sum(row["x"] for row in rows)})
+    for n, m in cells.missing(plan):
+        cells.add({"n": n, "m": m, "x": 10 * n}, {"n": n, "m": "b", "x": 1})  # a twin found with it
+    assert json.loads(out.read_text())["sum"] == 32
+    later = Cells(out, key, lambda _: {}, again=lambda row: row["m"] == "b")
+    assert list(later.missing([*plan, (1, "b"), (3, "a")])) == [(1, "b"), (3, "a")]
+    later.add({"n": 1, "m": "b", "x": 5})
+    kept = json.loads(out.read_text())
+    assert [row["x"] for row in kept["rows"]] == [10, 5, 20, 1]
+    assert list(later.missing([(1, "b")])) == []
+    assert kept["machine"]["cores"] == os.cpu_count()
 
 
 @pytest.mark.parametrize("name", ["unet", "label-studio-lstm", "ruptures", "lightgbm-segmental"])
@@ -101,27 +136,27 @@ def test_every_peer_is_a_proxy_that_finds_something(name, data, monkeypatch):
     for recipe in peers.RECIPES:
         small = {**peers.RECIPES[recipe].__dict__, "epochs": 8, "members": 1}
         monkeypatch.setitem(peers.RECIPES, recipe, peers.Recipe(**small))
-    proxy = labels.make(name, seed=1, threads=1)
+    proxy = methods.make(name, seed=1, threads=1)
     assert isinstance(proxy, Proxy)
-    own = labels.Computed(data)[proxy.feature_set]
+    own = methods.Computed(data)[proxy.feature_set]
     first, rest = np.arange(25), np.arange(25, 40)
     fitted = proxy.fit(own.take(first), data.take(first))
     prob = fitted.predict(own.take(rest))
     assert prob.shape == (15, 60)
     assert pearson(prob, data.take(rest).mask) > 0.25
     assert len(fitted.detect(own.take(rest)))
-    again = labels.make(name, seed=1, threads=1).fit(own.take(first), data.take(first))
+    again = methods.make(name, seed=1, threads=1).fit(own.take(first), data.take(first))
     np.testing.assert_array_equal(again.predict(own.take(rest)), prob)
 
 
 def test_peers_read_bars_in_any_unit_and_at_any_level(data):
     ohlc = data.windows.ohlc
-    own = peers.bars(ohlc).values
-    np.testing.assert_allclose(peers.bars(7 * ohlc - 3e4).values, own, atol=1e-4)
-    flat = peers.bars(np.full((1, 9, 4), 5.0)).values
+    own = bars(ohlc).values
+    np.testing.assert_allclose(bars(7 * ohlc - 3e4).values, own, atol=1e-4)
+    flat = bars(np.full((1, 9, 4), 5.0)).values
     assert not flat.any()
-    proxy = peers.Ruptures().fit(peers.bars(ohlc), data)
-    assert isinstance(proxy.detect(peers.bars(np.full((1, 60, 4), 5.0))), Spans)
+    proxy = change_points.Ruptures().fit(bars(ohlc), data)
+    assert isinstance(proxy.detect(bars(np.full((1, 60, 4), 5.0))), Spans)
 
 
 def test_structure_needs_marks(data):
@@ -134,7 +169,7 @@ def grown(n_seeds):
     """Rows of two methods that learn, on one set with a ceiling and one without."""
     return [
         {
-            **dict.fromkeys((*labels.METRICS, "seconds"), 0.1),
+            **dict.fromkeys((*methods.METRICS, "seconds"), 0.1),
             "data": data,
             "seed": seed,
             "labels": n,
@@ -176,18 +211,18 @@ def test_a_pretrained_detector_gets_the_windows_not_labelled_yet(monkeypatch):
     small = replace(presets.PRESETS["segmental"], hidden=4, members=1, epochs=2, pretrain_epochs=1)
     monkeypatch.setitem(presets.PRESETS, "segmental", small)
     planted = synthetic.planted(30, preset="easy", seed=5, n_bars=60).data
-    source = labels.Source("a", 1, planted.take(range(20)), planted.take(range(20, 30)), None)
-    computed = [labels.Computed(data) for data in (source.train, source.test)]
+    source = methods.Source("a", 1, planted.take(range(20)), planted.take(range(20, 30)), None)
+    computed = [methods.Computed(data) for data in (source.train, source.test)]
     seen = []
-    fit = labels.SpanDetector.fit
+    fit = methods.SpanDetector.fit
 
     def spied(self, own, data):
         seen.append(data)
         return fit(self, own, data)
 
-    monkeypatch.setattr(labels.SpanDetector, "fit", spied)
+    monkeypatch.setattr(methods.SpanDetector, "fit", spied)
     for name in ("segmental", "segmental+masked"):
-        row = labels.measure(source, 12, labels.make(name, 1, 1), *computed)
+        row = methods.measure(source, 12, methods.make(name, 1, 1), *computed)
         assert row["model"] == name
     alone, ahead = seen
     assert (len(alone), len(ahead), ahead.labelled.sum()) == (12, 20, 12)

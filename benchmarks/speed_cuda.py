@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.speed_deep import EPOCHS, N_WINDOWS, Job
 from benchmarks.speed_proxies import Line, ratio, timed
-from deep import chain_triton, marginals, steps
+from deep import chain_triton, steps, sums
 from deep.detector import SpanDetector
 from deep.presets import preset
 from deep.settings import Settings
@@ -82,7 +82,7 @@ def _chain_lines() -> list[Line]:
     reach = torch.randn(2, BARS, BARS + 1, device="cuda", dtype=torch.float64)
     ours, theirs = timed(
         _waited(lambda: chain_triton.sums_of(e, a, b, reach, one=False)),
-        _waited(lambda: marginals.bar_by_bar(e, a, b, reach, one=False)),
+        _waited(lambda: sums.bar_by_bar(e, a, b, reach, one=False)),
     )
     what = "sums of the chain, 32 windows"
     return [

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from deep.chain import BOTH, INNER, LEFT, RIGHT
 from deep.lengths import LengthScores
-from deep.marginals import compiled_sums, length_rows, outside
+from deep.marginals import outside
 from deep.matches import IOUS, matching, neighbours
+from deep.sums import compiled_sums, length_rows
 from proxytools.types import Int
 
 Array = NDArray[np.float64]

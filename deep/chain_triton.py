@@ -1,6 +1,6 @@
 """The chain's recursion on a GPU: one program reads one window, all of them in one launch.
 
-Bar after bar in tensor operations (`deep.marginals.bar_by_bar`) a window of 105 bars is a thousand
+Bar after bar in tensor operations (`deep.sums.bar_by_bar`) a window of 105 bars is a thousand
 kernels, each launched when the last is over. Here a program keeps what has gathered at every stop
 in its registers. O(T * T) a window.
 """
@@ -27,7 +27,7 @@ def _sums(  # type: ignore[no-untyped-def]  # Triton reads annotations as its ow
     D: tl.constexpr,
     STOPS: tl.constexpr,
 ):
-    """Fill total (M, T+1) and closing (M, D, T+1); grid (M,), see `deep.marginals.bar_by_bar`."""
+    """Fill total (M, T+1) and closing (M, D, T+1); grid (M,), see `deep.sums.bar_by_bar`."""
     window, n_windows = tl.program_id(0), tl.num_programs(0)
     direction, stop = tl.arange(0, D), tl.arange(0, STOPS)
     bars = (window * D + direction) * n_bars
@@ -65,7 +65,7 @@ def _sums(  # type: ignore[no-untyped-def]  # Triton reads annotations as its ow
 
 
 def sums_of(e: Tensor, a: Tensor, b: Tensor, reach: Tensor, *, one: bool) -> tuple[Tensor, Tensor]:
-    """Compute what `deep.marginals.bar_by_bar` does; the number of directions a power of two."""
+    """Compute what `deep.sums.bar_by_bar` does; the number of directions a power of two."""
     n_windows, n_directions, n_bars = e.shape
     total = e.new_empty(n_windows, n_bars + 1)
     closing = e.new_empty(n_windows, n_directions, n_bars + 1)

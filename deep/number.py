@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deep.marginals import Counts, Sums
+from deep.marginals import Counts
+from deep.sums import Sums
 from proxytools.types import Spans
 
 PSEUDO_WINDOWS = 1.0  # how many windows of a Poisson number the frequencies are mixed with

@@ -28,17 +28,10 @@ from torch.nn import functional
 
 from deep.chain import BOTH, INNER, LEFT, RIGHT, best_spans
 from deep.lengths import LengthPrior, LengthScores, length_scores
-from deep.marginals import (
-    compiled_sums,
-    expected,
-    inside,
-    length_rows,
-    starts,
-    stops,
-    tensor_sums,
-)
+from deep.marginals import expected, inside, starts, stops
 from deep.number import Part, mixed, weighted
 from deep.observed import Observed, cut
+from deep.sums import compiled_sums, length_rows, tensor_sums
 from proxytools.types import Float, Spans
 
 

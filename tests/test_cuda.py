@@ -12,17 +12,17 @@ from click.testing import CliRunner
 
 from cli.deep import cli as deep
 from cli.proxytools import cli as proxytools
-from deep import marginals, steps
+from deep import steps, sums
 from deep.detector import SpanDetector
 from deep.device import limited, seeded
 from deep.lengths import LengthPrior
 from deep.losses import Objective
-from deep.marginals import compiled_sums, tensor_sums
 from deep.model import SpanModel
 from deep.presets import PRESETS, on_features
 from deep.segmental import SegmentalHead, SpanChain
 from deep.settings import Settings
 from deep.soft import prior_of
+from deep.sums import compiled_sums, tensor_sums
 from deep.train import Observer, train
 from deep.training import Training
 from proxytools import features, io, synthetic
@@ -50,7 +50,7 @@ def chain_of(n_windows, directions, n_bars, l_max, spread):
 )
 def test_sums_equal_those_of_the_cpu(sizes, kernel, spread, monkeypatch):
     if not kernel:
-        monkeypatch.setattr(marginals, "find_spec", lambda name: None)
+        monkeypatch.setattr(sums, "find_spec", lambda name: None)
     scores, length = chain_of(*sizes, spread)
     for one in (False, True):
         here = compiled_sums(*scores, length, one=one)

@@ -6,10 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deep import chain
 from deep.lengths import LengthPrior, length_scores, start_bias, uncut
-from deep.marginals import compiled_sums, tensor_sums
 from deep.observed import Observed
 from deep.segmental import SegmentalHead, SpanChain
+from deep.sums import compiled_sums, tensor_sums
 from proxytools.errors import InputError
 from proxytools.types import Spans
 from tests.naive_segmental import NaiveChain
@@ -148,12 +149,12 @@ def test_gradients_by_finite_differences(n_bars, l_max, marks, number):
     assert torch.autograd.gradcheck(loss, [x.double().requires_grad_() for x in inputs])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     seeds,
-    st.integers(1, 40),
+    st.integers(1, 60),
     st.integers(1, 12),
-    st.sampled_from([0.0, 1.0, 1e4]),
+    st.sampled_from([0.0, 1.0, 12.0, 60.0, 1e4]),
     st.sampled_from([1.0, 2000.0]),
     st.integers(1, 2),
 )
@@ -166,6 +167,18 @@ def test_tensor_recursion_equals_compiled(seed, n_bars, l_max, scale, steep, dir
         fast, slow = (f(e, a, b, length, one=one) for f in (compiled_sums, tensor_sums))
         for x, y in zip(fast, slow, strict=True):
             torch.testing.assert_close(x, y, rtol=1e-11, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("scale", "level", "trusted"), [(3, 0, True), (3, -5, True), (3, 4, True), (60, 0, False)]
+)
+@pytest.mark.parametrize("one", [False, True])
+def test_logarithms_are_for_extreme_scores_alone(scale, level, trusted, one, monkeypatch):
+    e, a, b = torch.tensor(np.random.default_rng(3).normal(size=(3, 20, 2, 105)) * scale).float()
+    asked = []
+    monkeypatch.setattr(chain, "sums", lambda e, *_: asked.append(len(e)))
+    compiled_sums(e + level, a, b, prior_scores(), one=one)
+    assert bool(asked) != trusted
 
 
 @pytest.mark.parametrize("value", [-1e4, 0.0, 1e4])

@@ -1,4 +1,4 @@
-"""The semi-Markov chain's recursions, compiled: sums over segmentations, and the best one.
+"""The semi-Markov chain's recursion in logarithms, compiled: sums over segmentations.
 
 Bars 0..T-1, boundaries 0..T. With ``E`` the prefix sums of the bar scores, a span ``[s, u)`` that
 no edge cuts weighs ``exp(a[s] - E[s] + length(u - s) + E[u] + b[u-1])``, so that one number per
@@ -29,7 +29,7 @@ def _add(x: float, y: float) -> float:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _length(row: Float, log_ratio: float, length: int) -> float:
+def length_score(row: Float, log_ratio: float, length: int) -> float:
     """Length score from one row of the table."""
     size = len(row)
     score: float = row[min(length, size) - 1] + max(0, length - size) * log_ratio
@@ -37,7 +37,8 @@ def _length(row: Float, log_ratio: float, length: int) -> float:
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
-def _dot(x: Array, y: Array) -> float:
+def dot(x: Array, y: Array) -> float:
+    """Sum of products, in any order."""
     total = 0.0
     for i in range(len(x)):
         total += x[i] * y[i]
@@ -69,11 +70,11 @@ def _reach(
     found = 0.0
     if shift < LARGE:
         weight[-1] = np.exp(shift)
-        found = _dot(weight, prob)
+        found = dot(weight, prob)
     if found < LEAST:
         reference = opened.max()
         weight[:] = np.exp(opened - reference)
-        found = _dot(weight, prob)
+        found = dot(weight, prob)
     if found < LEAST:
         return _log_sum(opened + log_prob), reference
     return reference + np.log(found), reference
@@ -103,7 +104,7 @@ def _sum(
         bar = stop - 1
         total[stop] = total[bar]
         for d in range(n_directions):
-            spans = _length(table[LEFT], log_ratio, stop)
+            spans = length_score(table[LEFT], log_ratio, stop)
             if bar > 0:
                 opened[d, bar] = total[bar] + a[d, bar] - prefix[d]
                 n = min(size - 1, bar)  # starts within reach; bar 0 is the edge's
@@ -129,8 +130,8 @@ def _sum(
         if bar > 0:
             opened[d, bar] = total[bar] + a[d, bar] - prefix[d]
         for start in range(1, n_bars):
-            opened[d, start] += _length(table[RIGHT], log_ratio, n_bars - start)
-        opened[d, 0] = _length(table[BOTH], log_ratio, n_bars)
+            opened[d, start] += length_score(table[RIGHT], log_ratio, n_bars - start)
+        opened[d, 0] = length_score(table[BOTH], log_ratio, n_bars)
         last: float = prefix[d] + e[d, bar] + _log_sum(opened[d])
         closing[d, n_bars] = last
         if not one:
@@ -177,91 +178,3 @@ def sums(
         else:  # time reversed, a span's last bar is its first
             back = (e[w, :, ::-1].copy(), b[w, :, ::-1].copy(), a[w, :, ::-1].copy())
             _sum(*back, mirrored, log_ratio, one, total[1, w, ::-1], closing[1, w, :, ::-1])
-
-
-@njit(cache=True, nogil=True)
-def _best(
-    e: Float, a: Float, b: Float, table: Float, log_ratio: float, origin: NDArray[np.int64]
-) -> None:
-    """Fill ``origin`` (T+1,) of one window; see `best_spans`."""
-    n_directions, n_bars = e.shape
-    best = 0.0
-    opened, prefix = np.empty((n_directions, n_bars)), np.zeros(n_directions)
-    tail, tail_start = np.full(n_directions, -np.inf), np.full(n_directions, -1)
-    for stop in range(1, n_bars + 1):
-        chosen, before = -1, best  # of the span that stops here, and of what came before
-        for d in range(n_directions):
-            start, found = _best_start(
-                stop, before, d, e, a, b, table, log_ratio, opened, prefix, tail, tail_start
-            )
-            if found > best:
-                best, chosen = found, start
-        origin[stop] = chosen
-    end = n_bars
-    origin[0] = -1
-    while end > 0:  # keep only what the best segmentation of the whole window passes through
-        first = int(origin[end]) if origin[end] >= 0 else end - 1
-        for t in range(first + 1, end):
-            origin[t] = -1
-        end = first
-
-
-@njit(cache=True, nogil=True)
-def _best_start(
-    stop: int,
-    best: float,
-    d: int,
-    e: Float,
-    a: Float,
-    b: Float,
-    table: Float,
-    log_ratio: float,
-    opened: Array,
-    prefix: Array,
-    tail: Array,
-    tail_start: NDArray[np.int64],
-) -> tuple[int, float]:
-    """Start of the best span of a direction that stops at ``stop``, and the score that far.
-
-    ``best`` is the score of all before the last bar. The state of the direction is moved on.
-    """
-    n_bars, size = e.shape[1], table.shape[1]
-    inner, bar = table[INNER], stop - 1
-    opened[d, bar] = best + a[d, bar] - prefix[d] if bar > 0 else -np.inf
-    prefix[d] += e[d, bar]
-    if stop - size > 0:
-        entering = opened[d, stop - size] + inner[size - 1]
-        tail[d] += log_ratio
-        if entering > tail[d]:
-            tail[d], tail_start[d] = entering, stop - size
-    high, start = -np.inf, -1
-    if stop < n_bars:
-        for i in range(min(size, stop) - 1):
-            value = opened[d, bar - i] + inner[i]
-            if value > high:
-                high, start = value, bar - i
-        if tail[d] > high:
-            high, start = tail[d], int(tail_start[d])
-        whole, end = _length(table[LEFT], log_ratio, stop), b[d, bar]
-    else:
-        for i in range(bar):
-            value = opened[d, bar - i] + _length(table[RIGHT], log_ratio, i + 1)
-            if value > high:
-                high, start = value, bar - i
-        whole, end = _length(table[BOTH], log_ratio, stop), 0.0
-    if whole > high:
-        high, start = whole, 0
-    return start, high + prefix[d] + end
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def best_spans(
-    e: Float, a: Float, b: Float, table: Float, log_ratio: float, origin: NDArray[np.int64]
-) -> None:
-    """Best segmentation: ``origin[n, t]`` (N, T+1) is the start of its span that stops at t, or -1.
-
-    The best of all segmentations with a direction for each span. Between equally good ones a bar
-    outside comes before a span, and a short span before a long one.
-    """
-    for w in prange(len(e)):
-        _best(e[w], a[w], b[w], table, log_ratio, origin[w])

@@ -12,19 +12,11 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from deep.chain import BOTH, INNER, LEFT, RIGHT
+from deep.chain import BOTH, INNER, LEFT, RIGHT, dot
 
 Array = NDArray[np.float64]
 LARGE, SMALL = 1e100, 1e-100  # of a scale, beyond which it is put into the weights
 LEAST, MOST = 1e-250, 1e250  # of a weight that is still told from nothing, and from too much
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
-def _dot(x: Array, y: Array) -> float:
-    total = 0.0
-    for i in range(len(x)):
-        total += x[i] * y[i]
-    return total
 
 
 @njit(cache=True, nogil=True)
@@ -75,10 +67,10 @@ def _way(
                 own[bar] = a[d, bar] * e[d, bar] / scale[d]
                 fine = fine and LEAST < own[bar] < MOST
             if stop == n_bars:
-                spans = own[0] * rows[BOTH, bar] + _dot(own[1:n_bars], right[1:])
+                spans = own[0] * rows[BOTH, bar] + dot(own[1:n_bars], right[1:])
             else:
                 n = min(reach, bar)  # starts within reach; bar 0 is the edge's
-                spans = own[0] * rows[LEFT, bar] + _dot(own[stop - n : stop], near[reach - n :])
+                spans = own[0] * rows[LEFT, bar] + dot(own[stop - n : stop], near[reach - n :])
                 if bar > reach:
                     entering = own[bar - reach] * rows[INNER, reach]
                     fine = fine and entering > LEAST

@@ -26,7 +26,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from deep.chain import BOTH, INNER, LEFT, RIGHT, best_spans
+from deep.best import best_spans
+from deep.chain import BOTH, INNER, LEFT, RIGHT
 from deep.lengths import LengthPrior, LengthScores, length_scores
 from deep.marginals import expected, inside, starts, stops
 from deep.number import Part, mixed, weighted

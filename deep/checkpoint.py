@@ -7,9 +7,7 @@ before anything is computed with it.
 
 from __future__ import annotations
 
-import json
-import math
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,25 +15,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deep import archive
+from deep import archive, metadata
 from deep.detector import SpanDetector
 from deep.device import resolve
 from deep.fitting import n_types
 from deep.lengths import LengthPrior
 from deep.linear import without_encoder
 from deep.model import Ensemble, SpanModel
-from deep.reading import BIASES, BarReader, MatchReader, Reader
 from deep.settings import Settings
 from proxytools import features, splits
-from proxytools.decode import Decoder
 from proxytools.errors import InputError
 from proxytools.proxies.bars import BarProxy
 from proxytools.proxies.store import SEEN, Model, read_seen, write_seen
 from proxytools.rundir import RunDir
 
-FORMAT = 1
 WEIGHTS, METADATA = "best_model.pt", "metadata.json"
-MOST_BARS = 10**6  # of a window, and so of any reach
 LARGEST = 1e6  # of a weight: no training comes near, and scores stay numbers
 
 
@@ -62,7 +56,7 @@ def save(model: Model, run: RunDir) -> None:
     """
     detector = _detector(model)
     record = {
-        "format": FORMAT,
+        "format": metadata.FORMAT,
         "name": detector.name,
         "feature_names": list(detector.feature_names_),
         "lookback_bars": model.lookback_bars,
@@ -96,8 +90,8 @@ def load(run: RunDir, device: str = "cpu", threads: int = 0) -> Model:
     """
     target = resolve(device)
     where = run / METADATA
-    record = _checked(run.read_json(METADATA), where)
-    settings = _settings(record["settings"], f"{where}, settings")
+    record = metadata.checked(run.read_json(METADATA), where)
+    settings = metadata.settings_of(record["settings"], f"{where}, settings")
     detector = SpanDetector(
         settings,
         record["name"],
@@ -108,7 +102,7 @@ def load(run: RunDir, device: str = "cpu", threads: int = 0) -> Model:
     )
     detector.feature_names_ = _names(settings.features, record, where)
     detector.l_max_ = record["l_max"]
-    detector.reader_ = _reader(settings, record, f"{where}, reader")
+    detector.reader_ = metadata.reader_of(settings, record, f"{where}, reader")
     detector.held_out_, detector.history_ = record["held_out"], []
     detector.ensemble_ = _ensemble(run / WEIGHTS, settings, record).to(target)
     reach = record["lookback_bars"], record["lookahead_bars"]
@@ -119,7 +113,8 @@ def load(run: RunDir, device: str = "cpu", threads: int = 0) -> Model:
 def settings_of(run: RunDir) -> Settings:
     """Read the settings alone; as safe as `load`, and with its errors."""
     where = run / METADATA
-    return _settings(_checked(run.read_json(METADATA), where)["settings"], f"{where}, settings")
+    record = metadata.checked(run.read_json(METADATA), where)
+    return metadata.settings_of(record["settings"], f"{where}, settings")
 
 
 def _detector(model: Model) -> SpanDetector:
@@ -170,106 +165,10 @@ def _names(feature_set: str, record: dict[str, Any], where: Path) -> tuple[str, 
     known = features.compute(np.empty((0, record["n_bars"], 4)), feature_set)
     for name in ("lookback_bars", "lookahead_bars"):
         if record[name] != record["n_bars"] - 1:
-            raise _other(f"{where}, {name}", record[name], f"the window, {record['n_bars'] - 1}")
+            raise metadata.other(
+                f"{where}, {name}", record[name], f"the window, {record['n_bars'] - 1}"
+            )
     if tuple(record["feature_names"]) != known.names:
         names = f"the {len(known.names)} of this version's {feature_set!r}"
-        raise _other(f"{where}, feature_names", record["feature_names"], names)
+        raise metadata.other(f"{where}, feature_names", record["feature_names"], names)
     return known.names
-
-
-def _settings(record: Any, where: str) -> Settings:
-    wanted = {field.name for field in fields(Settings)}
-    if not isinstance(record, dict) or record.keys() != wanted:
-        raise _other(where, record, f"an object of {', '.join(sorted(wanted))}")
-    return Settings(**record)
-
-
-def _reader(settings: Settings, record: dict[str, Any], where: str) -> Reader:
-    reader = record["reader"]
-    if settings.head == "segmental":
-        if not (
-            isinstance(reader, dict)
-            and reader.keys() == {"longest", "threshold", "series_bias"}
-            and _is_count(reader["longest"])
-            and _is_number(reader["threshold"])
-            and reader["longest"] >= 1
-            and 0 < reader["threshold"] < 1
-            and _is_number(reader["series_bias"])
-            and abs(reader["series_bias"]) <= max(BIASES)
-        ):
-            raise _other(where, reader, "a longest candidate, a threshold in (0, 1) and a bias")
-        return MatchReader(**reader)
-    if not (
-        isinstance(reader, dict)
-        and reader.keys() == {"positive_weight", "decoder"}
-        and reader["positive_weight"] == settings.positive_weight
-        and _is_decoder(reader["decoder"])
-    ):
-        raise _other(where, reader, "the weight of the settings and a decoder")
-    return BarReader(settings.positive_weight, Decoder(**reader["decoder"]))
-
-
-def _is_decoder(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and value.keys() == Decoder.__dataclass_fields__.keys()
-        and all(_is_number(value[name]) for name in ("high", "low"))
-        and all(_is_count(value[name]) for name in ("min_length", "max_gap"))
-    )
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= MOST_BARS
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is float and math.isfinite(value)
-
-
-def _is_strings(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def _is_name(value: Any) -> bool:
-    """Whether a name can stand in a table or a title, and never for a path."""
-    return isinstance(value, str) and value.isidentifier() and len(value) <= 100
-
-
-def _is_metrics(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        x is None or _is_count(x) or _is_number(x) for x in value.values()
-    )
-
-
-_SCHEMA: dict[str, tuple[Any, str]] = {
-    "format": (lambda v: _is_count(v) and 1 <= v <= FORMAT, f"a format up to {FORMAT}"),
-    "name": (_is_name, "a short name of letters and digits"),
-    "feature_names": (lambda v: _is_strings(v) and v, "a list of names"),
-    "lookback_bars": (_is_count, "a number of bars"),
-    "lookahead_bars": (_is_count, "a number of bars"),
-    "n_bars": (lambda v: _is_count(v) and v > 0, "a number of bars"),
-    "classes": (lambda v: _is_strings(v) and v, "a list of names"),
-    "seed": (lambda v: type(v) is int and v >= 0, "an integer from 0"),
-    "inner_folds": (lambda v: _is_count(v) and v >= 2, "an integer from 2"),
-    "l_max": (lambda v: _is_count(v) and v > 0, "a number of bars"),
-    "held_out": (_is_metrics, "an object of numbers"),
-}
-
-
-def _checked(record: Any, where: Path) -> dict[str, Any]:
-    """Refuse a record that lacks a field or holds something else in it."""
-    if not isinstance(record, dict):
-        raise InputError(str(where), got=type(record).__name__, expected="an object")
-    for name, (legal, expected) in _SCHEMA.items():
-        if not legal(record.get(name)):
-            raise _other(f"{where}, {name}", record.get(name), expected)
-    for name in ("settings", "reader"):
-        if name not in record:
-            raise _other(f"{where}, {name}", None, "an object")
-    return record
-
-
-def _other(where: str, got: Any, expected: str) -> InputError:
-    return InputError(
-        where, got=json.dumps(got)[:80], expected=expected, fix="Train again with this version"
-    )

@@ -18,21 +18,20 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from deep.best import best_spans
 from deep.chain import BOTH, INNER, LEFT, RIGHT
 from deep.lengths import LengthPrior, LengthScores, length_scores
-from deep.marginals import expected, inside, starts, stops
-from deep.number import Part, mixed, weighted
+from deep.marginals import inside, starts, stops
+from deep.number import Part
 from deep.observed import Observed, cut
-from deep.sums import compiled_sums, length_rows, tensor_sums
+from deep.partition import log_partition, parts_of
+from deep.sums import length_rows
 from proxytools.types import Float, Spans
 
 
@@ -70,14 +69,11 @@ class SpanChain:
 
     @cached_property
     def _parts(self) -> list[Part]:
-        return _parts(self.e, self.a, self.b, self.length, self.number)[1]
+        return parts_of(self.e, self.a, self.b, self.length, self.number)[1]
 
     def log_partition(self) -> Tensor:
         """(N,) float64 log of the summed weight of all segmentations; differentiable."""
-        log_z: Tensor = _LogPartition.apply(  # type: ignore[no-untyped-call]
-            self.e, self.a, self.b, *self.length, self.number
-        )
-        return log_z
+        return log_partition(self.e, self.a, self.b, self.length, self.number)
 
     def log_likelihood(self, observed: Observed) -> Tensor:
         """(N,) float64 log probability of the given segmentations; differentiable."""
@@ -173,50 +169,6 @@ def _add_spans(prob: Tensor, share: Tensor, opened: Tensor, closed: Tensor, rows
         if k == n_bars - 1:
             within += rows[BOTH, k] + rows[INNER, k] - rows[LEFT, k] - rows[RIGHT, k]
         prob[:, : n_bars - k, k] += share * within.exp_().sum(1)
-
-
-@torch.no_grad()
-def _parts(
-    e: Tensor, a: Tensor, b: Tensor, length: LengthScores, number: Tensor | None
-) -> tuple[Tensor, list[Part]]:
-    """(N,) log partition function, and what adds up to it."""
-    run = tensor_sums if e.is_cuda else compiled_sums
-    free = run(e, a, b, length)
-    if number is None:
-        return free.log_z, [Part(torch.ones_like(free.log_z), free)]
-    return weighted(number, free, run(e, a, b, length, one=True))
-
-
-class _LogPartition(torch.autograd.Function):
-    """Its gradient is the expected counts, so that nothing is differentiated step by step."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        e: Tensor,
-        a: Tensor,
-        b: Tensor,
-        table: Tensor,
-        log_ratio: Tensor,
-        number: Tensor | None,
-    ) -> Tensor:
-        length = LengthScores(table, log_ratio)
-        log_z, parts = _parts(e, a, b, length, number)
-        if any(ctx.needs_input_grad):
-            ctx.dtypes = [x.dtype for x in (e, a, b, table, log_ratio)]
-            wanted = any(ctx.needs_input_grad[3:5])
-            found = [(p.share, expected(e, a, b, length, p.sums, lengths=wanted)) for p in parts]
-            ctx.save_for_backward(*mixed(found))
-        return log_z.clone()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        bar, first, last, lengths, excess = ctx.saved_tensors
-        bars = [grad[:, None, None] * x for x in (bar, first, last)]
-        table = (grad @ lengths.flatten(1)).view(lengths.shape[1:])
-        grads = [*bars, table, grad @ excess]
-        return *(g.to(dtype) for g, dtype in zip(grads, ctx.dtypes, strict=True)), None
 
 
 class SegmentalHead(nn.Module):

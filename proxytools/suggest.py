@@ -11,27 +11,23 @@ does not grow with the bars.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from proxytools import exchange, features, io, splits
 from proxytools.errors import InputError
-from proxytools.io.table import open_table
+from proxytools.pool import Track, joined, unmarked, unseen
 from proxytools.proxies.store import Model
 from proxytools.splits.similar import ALIKE, shapes
 from proxytools.types import Float, SpanDataset, Spans, Windows
 
-AT_ONCE = 256  # windows scored together
 KEPT = 20  # windows kept for each one that is asked for
 POWER = 4  # of the value, in the odds that a window is drawn
 Array = NDArray[np.float64]
-Track = Callable[[Iterable[Any], int | None], Iterable[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,13 +130,13 @@ def suggest(
     rng = np.random.default_rng(seed)
     best: Windows | None = None
     worth, rank = np.empty(0), np.empty(0)
-    for windows in _pool(bars, lengths[0], zone, gap, track):
-        windows = _unseen(windows, models)
+    for windows in unmarked(bars, lengths[0], zone, gap, track):
+        windows = unseen(windows, models)
         if not len(windows):
             continue
         own = value(_prob(models, windows.ohlc))
         worth, rank = np.append(worth, own), np.append(rank, priority(own, rng))
-        best = windows if best is None else _joined(best, windows)
+        best = windows if best is None else joined(best, windows)
         order = np.argsort(-rank, kind="stable")[: KEPT * n]
         best, worth, rank = best.take(order), worth[order], rank[order]
     if best is None:
@@ -218,64 +214,8 @@ def _suggestions(model: Model, windows: Windows, worth: Array) -> Suggestions:
     return Suggestions(data, worth, model.proxy.detect(own))
 
 
-def _pool(
-    bars: Path, n_bars: int, zone: str | None, gap: str | None, track: Track
-) -> Iterator[Windows]:
-    """Windows nobody marked, some at a time."""
-    if "features" in (table := open_table(bars)).names:
-        data = io.read(bars, zone=zone)
-        if data.n_bars != n_bars:
-            raise InputError(
-                str(bars),
-                got=f"windows of {data.n_bars} bars",
-                expected=f"{n_bars}, as the model learnt from",
-            )
-        unmarked = np.flatnonzero(~data.labelled)
-        firsts = range(0, len(unmarked), AT_ONCE)
-        parts = (data.windows.take(unmarked[first : first + AT_ONCE]) for first in firsts)
-        yield from track(parts, len(unmarked))
-        return
-    total = None if table.is_csv else pq.read_metadata(bars).num_rows
-    # Pieces end at multiples of the chunk, counted from their run's first bar: so do windows.
-    for piece in track(io.stream(bars, chunk=AT_ONCE * n_bars, zone=zone, gap=gap), total):
-        if len(piece) >= n_bars:
-            yield _cut(piece, n_bars)
-
-
-def _cut(piece: io.Piece, n_bars: int) -> Windows:
-    """Cut a piece into windows, one after the other; a rest is left out."""
-    n = len(piece) // n_bars
-    offset = piece.offset + n_bars * np.arange(n)
-    return Windows(
-        piece.ohlc[: n * n_bars].reshape(n, n_bars, 4),
-        np.array([f"{piece.series}:{first}" for first in offset]),
-        series=np.full(n, piece.series),
-        offset=offset,
-        time=None if piece.time is None else piece.time[: n * n_bars].reshape(n, n_bars),
-    )
-
-
-def _unseen(windows: Windows, models: Sequence[Model]) -> Windows:
-    """Leave out what shares bars with those a model learnt from."""
-    known = np.zeros(len(windows), bool)
-    for model in models:
-        known |= splits.shares_bars(windows.ohlc, model.seen)
-    return windows.take(~known)
-
-
 def _prob(models: Sequence[Model], ohlc: Float) -> NDArray[np.float32]:
     """(M, N, T) probabilities; features that several models read are computed once."""
     sets = dict.fromkeys(model.proxy.feature_set for model in models)
     computed = {name: features.compute(ohlc, name) for name in sets}
     return np.stack([m.proxy.predict(computed[m.proxy.feature_set]) for m in models])
-
-
-def _joined(a: Windows, b: Windows) -> Windows:
-    """Put windows of one file behind one another."""
-    both: dict[str, Any] = {
-        f.name: None
-        if getattr(a, f.name) is None
-        else np.concatenate([getattr(a, f.name), getattr(b, f.name)])
-        for f in fields(a)
-    }
-    return Windows(**both)

@@ -32,6 +32,7 @@ FLOORS = {
     "proxytools.label": 4,
     "proxytools.plots": 5,
     "proxytools.audit": 5.5,
+    "proxytools.pool": 5,
     "proxytools.suggest": 5.5,
     "proxytools.pipeline": 6,
     "proxytools.report": 6.5,

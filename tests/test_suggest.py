@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cli.deep import cli as deep
 from cli.proxytools import cli
 from deep import presets
-from proxytools import exchange, io, pipeline, splits, suggest, synthetic
+from proxytools import exchange, io, pipeline, pool, splits, suggest, synthetic
 from proxytools.splits.similar import ALIKE, shapes
 from proxytools.types import Spans, Windows
 
@@ -175,12 +175,12 @@ def test_the_same_command_gives_the_same_files(home, made):
 def test_memory_is_bounded_and_the_result_is_not_changed_by_it(made, monkeypatch):
     models = [pipeline.load_model(made / "a")]
     whole = suggest.suggest(models, made / "bars.parquet", 3)
-    monkeypatch.setattr(suggest, "AT_ONCE", 2)
+    monkeypatch.setattr(pool, "AT_ONCE", 2)
     monkeypatch.setattr(suggest, "KEPT", 2)
     held = []
-    joined = suggest._joined
+    joined = suggest.joined
     monkeypatch.setattr(
-        suggest, "_joined", lambda a, b: held.append(len(a) + len(b)) or joined(a, b)
+        suggest, "joined", lambda a, b: held.append(len(a) + len(b)) or joined(a, b)
     )
     parts = suggest.suggest(models, made / "bars.parquet", 3)
     assert parts.data.windows.ids.tolist() == whole.data.windows.ids.tolist()

@@ -46,7 +46,8 @@ def _log_sums(
     total = np.empty((2, n_windows, n_bars + 1))
     closing = np.empty((2, n_windows, n_directions, n_bars + 1))
     table, ratio = length.table.double().numpy(), float(length.log_ratio)
-    chain.sums(e.numpy(), a.numpy(), b.numpy(), table, ratio, one, total, closing)
+    e_, a_, b_ = (x.double().numpy() for x in (e, a, b))
+    chain.sums(e_, a_, b_, table, ratio, one, total, closing)
     return torch.from_numpy(total), torch.from_numpy(closing)
 
 

@@ -9,6 +9,8 @@ import os
 import socket
 import sys
 
+import numba
+
 from cli import deep
 from deep import curves, kept
 
@@ -38,6 +40,7 @@ def start_together(words, log, target=None, n=2):
 
 def _run(target, words, log, environment):
     os.environ.update(environment)
+    numba.config.reload_config()  # which numba would else do after its threads have begun
     with open(log, "w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

@@ -35,7 +35,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.detector
 	$(BIN)/python -m benchmarks.many
 	$(BIN)/python -m benchmarks.tuning
-	$(BIN)/python -m benchmarks.ridge
+	$(BIN)/python -m benchmarks.choices
 	$(BIN)/python -m benchmarks.reproduction
 	$(BIN)/python -m benchmarks.ablation
 	$(BIN)/python -m benchmarks.pretraining

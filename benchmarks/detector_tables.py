@@ -63,15 +63,15 @@ def _tuned(line: dict[str, Any], metric: str) -> str:
     return f"{line[metric]:.3f}" if line.get("change") in TUNED_FROM else "-"
 
 
-def ridge(report: dict[str, Any]) -> str:
-    """Show what each penalty of the ridge model gives, with few labels and with many."""
-    head = ["preset", "labels", "penalty"]
+def choices(report: dict[str, Any]) -> str:
+    """Show what settings of the presets gave on the seeds they were chosen on."""
+    head = ["preset", "labels", "choice"]
     rows = [[*head, "r", "difference (95 %)", "F1 at IoU 0.5", "difference (95 %)"]]
     for line in report["summary"]:
         gain = line.get("gain")
         cells = ((f"{line[name]:.3f}", _interval(gain[name]) if gain else "-") for name in METRICS)
         what = [line["preset"], f"{line['labels']}, planted {line['data']}"]
-        what.append(f"{line['penalty']:.0f}")
+        what.append(line["choice"])
         rows.append([*what, *(cell for pair in cells for cell in pair)])
     return table(rows)
 

@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.curve_tables import growth, labels, more
 from benchmarks.detector_tables import (
     ablation,
+    choices,
     claims,
     detector,
     first_pass,
@@ -20,7 +21,6 @@ from benchmarks.detector_tables import (
     ladder,
     many,
     pretraining,
-    ridge,
     splits,
     table,
     tuning,
@@ -109,7 +109,7 @@ BLOCKS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "jade": ("jade", jade),
     "tuning": ("tuning", tuning),
     "many": ("many", many),
-    "ridge": ("ridge", ridge),
+    "choices": ("choices", choices),
     "pretraining": ("pretraining", pretraining),
     "ablation": ("ablation", ablation),
     "claims": ("ablation", claims),

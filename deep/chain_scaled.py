@@ -1,4 +1,4 @@
-"""The chain's sums in multiplications alone: what `deep.chain.sums` finds, many times faster.
+"""The chain's sums in multiplications alone: what `deep.chain.sums` finds, several times faster.
 
 Weights are kept in one scale for each direction, which is all that moves from bar to bar: the
 scaling of hidden Markov models (Rabiner 1989, section V.A), put on the recursion of `deep.chain`.

@@ -41,7 +41,7 @@ PLAIN: dict[str, Any] = {"backwards": False, "mirror": False, "jitter": 0.0, "sl
 BASES = {
     "segmental": replace(preset("segmental"), **PLAIN),
     # Alone: a ridge model beside it would hide what the BiLSTM gains.
-    "single": replace(preset("single"), **PLAIN, linear=0.0, epochs=40),
+    "single": replace(preset("single"), **PLAIN, linear=0.0, epochs=40, learning_rate=1e-3),
 }
 AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "backwards": {"backwards": True},

@@ -25,7 +25,7 @@ from proxytools.metrics.span import span_metrics
 SEEDS = (101, 102, 103, 104)
 DATA = ("medium", "hard")
 FEW, USUAL, N_TEST = 20, 168, 500
-SLOW: dict[str, Any] = {"learning_rate": 1e-3, "linear": 20.0}
+SLOW: dict[str, Any] = {"learning_rate": 1e-3, "linear": 20.0, "mirror": False}
 CHOICES: dict[str, dict[str, dict[str, Any]]] = {
     "segmental": {
         "ridge penalty 20": {"linear": 20.0},

@@ -24,10 +24,10 @@ PRESETS: dict[str, Settings] = {
         hidden=256,
         positive_weight=15.0,
         soft_edge=1,
+        mirror=True,
         linear=20.0,
         epochs=25,
         patience=8,
-        learning_rate=1e-3,
     ),
     # Where a span is and how far it is away, nothing else.
     "stones": Settings(

@@ -16,6 +16,7 @@ from deep.settings import Settings
 
 LEAST_SCALE = 1e-6  # below it a feature is taken as constant
 MOST = 6.0  # standard deviations
+AT_ONCE = 256  # windows taken to double precision together
 PROJECTED = 64  # units between the mean over time and its heads
 LEAST_TYPES = 3  # logits of the type head, however few classes there are
 
@@ -99,11 +100,14 @@ class SpanModel(nn.Module):
 
         With two directions the mirror images count as well.
         """
-        bars = values.double().flatten(0, 1)  # (N * T, F)
+        parts, n_bars = torch.split(values, AT_ONCE), values.shape[0] * values.shape[1]
+        sums = [part.double().sum((0, 1)) for part in parts]
+        mean = torch.stack(sums).sum(0) / n_bars  # (F,)
         if self.directions > 1:
-            bars = torch.cat([bars, bars * self.signs])
-        scale = bars.std(0, correction=0)
-        self.mean.copy_(bars.mean(0))
+            mean = torch.where(self.signs < 0, 0.0, mean)
+        squares = [(part.double() - mean).square().sum((0, 1)) for part in parts]
+        scale = (torch.stack(squares).sum(0) / n_bars).sqrt()
+        self.mean.copy_(mean)
         self.gain.copy_(torch.where(scale > LEAST_SCALE, 1 / scale, 0.0))
 
     def standardised(self, values: Tensor) -> Tensor:

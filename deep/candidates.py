@@ -85,10 +85,12 @@ def _above(
     """Score the candidates around each likely centre; the place of a pair is its first bar."""
     n_bars, longest = opened.shape[1], rows.shape[1]
     near, alike = neighbours(longest), _alike(longest)
-    below = np.zeros((n_bars, longest + 1))  # of a start, the sum over shorter spans
-    cover = np.zeros((n_bars, longest + 1))  # of a bar, the sum over shorter spans that hold it
+    # Memory that is never written costs nothing.
+    below = np.empty((n_bars, longest + 1))  # of a start, the sum over shorter spans
+    cover = np.empty((n_bars, longest + 1))  # of a bar, the sum over shorter spans that hold it
     summed = covered = 0  # rows of these that are done with
-    start, stop, match = [0 for _ in range(0)], [0 for _ in range(0)], [0.0 for _ in range(0)]
+    found, size = 0, n_bars * longest
+    start, stop, match = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size)
     for centre in range(n_bars):
         after = min(centre + 1, n_bars - 1)
         low, high = min(inside[centre], inside[after]), max(inside[centre], inside[after])
@@ -105,16 +107,32 @@ def _above(
             s = centre - (n - 1) // 2
             if s < 0 or s + n > n_bars:
                 break
-            if _bound(cover[centre], cover[after], n % 2 == 0, alike[n]) + SLACK < threshold:
+            if not _may_match(cover, centre, after, n, alike, threshold):
                 continue
-            found = matching(below, s, n, near, threshold)
-            if found > threshold:
-                start.append(s)
-                stop.append(s + n)
-                match.append(found)
-    starts, stops, matches = np.array(start), np.array(stop), np.array(match)
-    order = np.argsort(stops * (longest + 1) + stops - starts)  # no two are equal
-    return starts[order], stops[order], matches[order]
+            prob = matching(below, s, n, near, threshold)
+            if prob > threshold:
+                start[found], stop[found], match[found] = s, s + n, prob
+                found += 1
+    order = _by_stop(start[:found], stop[:found], n_bars)
+    return start[order], stop[order], match[order]
+
+
+@numba.njit(cache=True, nogil=True)
+def _by_stop(start: Int, stop: Int, n_bars: int) -> Int:
+    """(C,) order of candidates by stop, then length: few share a stop."""
+    place = np.zeros(n_bars + 2, np.int64)
+    for u in stop:
+        place[u + 1] += 1
+    place = place.cumsum()
+    begin, order = place.copy(), np.empty(len(stop), np.int64)
+    for c in range(len(stop)):
+        u, i = stop[c], place[stop[c]]
+        place[u] += 1
+        while i > begin[u] and start[order[i - 1]] < start[c]:
+            order[i] = order[i - 1]
+            i -= 1
+        order[i] = c
+    return order
 
 
 @numba.njit(cache=True, nogil=True)
@@ -129,22 +147,28 @@ def _alike(longest: int) -> NDArray[np.int32]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _bound(one: Array, other: Array, is_pair: bool, alike: NDArray[np.int32]) -> float:
-    """Most that a candidate can match, by ``cover`` of its central bar or bars."""
+def _may_match(
+    cover: Array, one: int, other: int, n: int, alike: NDArray[np.int32], threshold: float
+) -> bool:
+    """Whether the bound, by ``cover`` of a candidate's central bar or bars, is no less."""
     bound = 0.0
     for i, iou in enumerate(IOUS):
-        shorter, longest = alike[i]
-        p = one[longest] - one[shorter]
-        if is_pair:
-            q = other[longest] - other[shorter]
+        shorter, longest = alike[n, i, 0], alike[n, i, 1]
+        p = cover[one, longest] - cover[one, shorter]
+        if n % 2 == 0:
+            q = cover[other, longest] - cover[other, shorter]
             p = min(p, q) if iou > 0.5 else min(p + q, 1.0)
         bound += p
-    return bound / len(IOUS)
+        rest = (len(IOUS) - i - 1) * p  # fewer match as IoUs rise
+        if (bound + rest) / len(IOUS) + SLACK < threshold:
+            return False
+    return True
 
 
 @numba.njit(cache=True, nogil=True)
 def _sum_cover(below: Array, bar: int, cover: Array) -> None:
     """Fill cover (L+1,): probability that a span of up to k bars holds a bar."""
+    cover[:] = 0.0
     for before in range(min(len(cover) - 1, bar + 1)):
         row = below[bar - before]
         for k in range(before + 1, len(cover)):
@@ -155,6 +179,7 @@ def _sum_cover(below: Array, bar: int, cover: Array) -> None:
 def _sum_spans(opened: Array, closed: Array, rows: Array, start: int, below: Array) -> None:
     """Fill below (L+1,): probability of the spans of up to k bars from a start on."""
     n_directions, n_bars = opened.shape
+    below[0] = 0.0
     for k in range(rows.shape[1]):
         stop, prob = start + k + 1, 0.0
         if stop <= n_bars:

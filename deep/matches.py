@@ -138,9 +138,9 @@ def matching(below: Array, start: int, n: int, near: tuple[Ranges, Ranges], leas
     match = 0.0
     for i in range(len(first)):
         total = 0.0
-        begin, end = first[i, n]
+        begin, end = first[i, n, 0], first[i, n, 1]  # no view of an array, which would cost more
         for d in range(max(begin, -start), end):
-            shorter, longest = reach[i, n, d - begin]
+            shorter, longest = reach[i, n, d - begin, 0], reach[i, n, d - begin, 1]
             total += below[start + d, longest] - below[start + d, shorter]
         total = min(total, 1.0)
         match += total

@@ -46,3 +46,4 @@ bench: setup
 
 clean:
 	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache
+	find . -name '*.nb[ic]' -delete

@@ -49,7 +49,7 @@ CHANGES: dict[str, Settings] = {
     "average of the weights": replace(JADE, average=0.95),
     "chosen by span average precision": replace(JADE, choose_by="spans"),
     "segmental head": replace(JADE, head="segmental", choose_by="spans"),
-    "segmental, one member, no place": replace(preset("segmental"), backwards=False, place=False),
+    "segmental, no place": replace(preset("segmental"), backwards=False, place=False),
 }
 
 

@@ -9,8 +9,6 @@ read before anything is scored.
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -26,13 +24,13 @@ from proxytools.errors import InputError
 from proxytools.proxies.bars import BarProxy
 from proxytools.proxies.boosting import LightGBMProxy, XGBoostProxy
 from proxytools.proxies.linear import FormulaProxy
+from proxytools.proxies.record import COMMON, Schema, checked, is_count, is_decoder, is_number
 from proxytools.rundir import RunDir
 from proxytools.types import FeatureSet, SpanDataset
 
 FORMAT = 1
 SEEN = "seen.npy"
 _HEADER = 128  # bytes of a .npy file before the numbers
-MOST_BARS = 10**6  # of a window, and so of any reach
 _KINDS: dict[str, type[BarProxy]] = {
     "formula": FormulaProxy,
     "lightgbm": LightGBMProxy,
@@ -119,7 +117,7 @@ def load(run: RunDir) -> Model:
         features that are not registered here.
     """
     where = run / "model.json"
-    record = _checked(run.read_json("model.json"), where)
+    record = checked(run.read_json("model.json"), where, _SCHEMA)
     proxy = _KINDS[record["kind"]](name=record["name"])
     proxy.feature_names_ = _names(record, where)
     proxy.decoder_ = Decoder(**record["decoder"])
@@ -190,55 +188,17 @@ def _names(record: dict[str, Any], where: Path) -> tuple[str, ...]:
     return known.names
 
 
-def _is_strings(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= MOST_BARS
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is float and math.isfinite(value)
-
-
 def _is_name(value: Any) -> bool:
     """Whether a name can stand in a table or a title, and never for a path."""
     return isinstance(value, str) and re.fullmatch(r"\w[\w .+-]{0,99}", value) is not None
 
 
-def _is_decoder(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and value.keys() == Decoder.__dataclass_fields__.keys()
-        and all(_is_number(value[name]) for name in ("high", "low"))
-        and all(_is_count(value[name]) for name in ("min_length", "max_gap"))
-        and value["low"] <= value["high"]
-        and value["min_length"] >= 1
-    )
-
-
-_SCHEMA: dict[str, tuple[Any, str]] = {
-    "format": (lambda v: _is_count(v) and v <= FORMAT, f"a format up to {FORMAT}"),
+_SCHEMA: Schema = {
+    "format": (lambda v: is_count(v) and v <= FORMAT, f"a format up to {FORMAT}"),
     "kind": (lambda v: isinstance(v, str) and v in _KINDS, f"one of {', '.join(_KINDS)}"),
     "name": (_is_name, "a short name of letters, digits, spaces and -.+"),
     "feature_set": (_is_name, "a name"),
-    "feature_names": (_is_strings, "a list of names"),
-    "lookback_bars": (_is_count, "a number of bars"),
-    "lookahead_bars": (_is_count, "a number of bars"),
-    "n_bars": (lambda v: _is_count(v) and v > 0, "a number of bars"),
-    "classes": (lambda v: _is_strings(v) and v, "a list of names"),
-    "positive_weight": (lambda v: _is_number(v) and v > 0, "a positive number"),
-    "decoder": (_is_decoder, "the decoder's settings"),
+    **COMMON,
+    "positive_weight": (lambda v: is_number(v) and v > 0, "a positive number"),
+    "decoder": (is_decoder, "the decoder's settings"),
 }
-
-
-def _checked(record: Any, where: Path) -> dict[str, Any]:
-    """Refuse a record that lacks a field or holds something else in it."""
-    if not isinstance(record, dict):
-        raise InputError(str(where), got=type(record).__name__, expected="an object")
-    for name, (legal, expected) in _SCHEMA.items():
-        if not legal(record.get(name)):
-            got = json.dumps(record.get(name))[:80]
-            raise InputError(f"{where}, {name}", got=got, expected=expected)
-    return record

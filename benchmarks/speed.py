@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.record import RESULTS, machine, write
+from benchmarks.speed_commands import label_lines, start_lines
 from benchmarks.speed_deep import training_lines
 from benchmarks.speed_detect import detect_lines
 from benchmarks.speed_features import features_lines
@@ -27,7 +28,12 @@ ON_DEVICE: dict[str, Callable[[str], list[Line]]] = {
     "training": training_lines,
     "detect": detect_lines,
 }
-ON_CPU: dict[str, Callable[[], list[Line]]] = {"features": features_lines, "fit": fit_lines}
+ON_CPU: dict[str, Callable[[], list[Line]]] = {
+    "features": features_lines,
+    "fit": fit_lines,
+    "label": label_lines,
+    "start": start_lines,
+}
 
 
 def cuda_lines() -> list[Line]:

@@ -8,6 +8,8 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import GridSearchCV
 
 from proxytools import splits, synthetic
 from proxytools.evaluate import compute, cross_fit
@@ -38,7 +40,7 @@ def ratio(ours: list[float], theirs: list[float]) -> float:
 
 
 def formula_lines(device: str = "cpu") -> list[Line]:
-    """Time the 27 old sets on two million bars against numpy, and 10,000 sets on 22,050 bars."""
+    """Time the 27 old sets against numpy and scikit-learn, and 10,000 sets on 22,050 bars."""
     rng = np.random.default_rng(0)
     bars = rng.normal(size=(2_000_000, 3))
     bars[:, 2] = np.abs(bars[:, 2])
@@ -47,16 +49,27 @@ def formula_lines(device: str = "cpu") -> list[Line]:
     sets = grid("classic")
     ours, theirs = timed(
         lambda: scores(bars, marks, sets, device=device),
-        lambda: _numpy_scores(columns, marks, sets),
+        lambda: numpy_scores(columns, marks, sets),
+    )
+    few, few_marks = bars[:22_050], marks[:22_050]
+    once, searched = timed(
+        lambda: scores(few, few_marks, sets, device=device),
+        lambda: searched_scores(few, few_marks, sets),
     )
     many = rng.random((10_000, 3)) + 0.001
-    (search,) = timed(lambda: scores(bars[:22_050], marks[:22_050], many, device=device))
+    (search,) = timed(lambda: scores(few, few_marks, many, device=device))
     return [
         {
             "what": "formula search, 27 sets on 2 million bars: times faster than vectorised numpy",
             "value": ratio(ours, theirs),
             "measured": f"{ratio(ours, theirs):.1f}",
             "aim": "10",
+        },
+        {
+            "what": "formula search, 27 sets on 22,050 bars: times faster than GridSearchCV",
+            "value": ratio(once, searched),
+            "measured": f"{ratio(once, searched):.0f}",
+            "aim": "",
         },
         {
             "what": "formula search, 10,000 sets on 22,050 bars: seconds",
@@ -67,7 +80,7 @@ def formula_lines(device: str = "cpu") -> list[Line]:
     ]
 
 
-def _numpy_scores(columns: np.ndarray, marks: np.ndarray, sets: np.ndarray) -> np.ndarray:
+def numpy_scores(columns: np.ndarray, marks: np.ndarray, sets: np.ndarray) -> np.ndarray:
     """Pearson r of every set, one vectorised expression a set."""
     ret, streak, vol = columns
     y = marks - marks.mean()
@@ -77,6 +90,31 @@ def _numpy_scores(columns: np.ndarray, marks: np.ndarray, sets: np.ndarray) -> n
         p -= p.mean()
         out.append(p @ y / np.sqrt((p @ p) * (y @ y)))
     return np.array(out)
+
+
+class _Formula(BaseEstimator):
+    """One set, as scikit-learn searches it."""
+
+    def __init__(self, w_ret: float = 0.0, w_streak: float = 0.0, eps: float = 1.0) -> None:
+        self.w_ret, self.w_streak, self.eps = w_ret, w_streak, eps
+
+    def fit(self, bars: np.ndarray, marks: np.ndarray) -> _Formula:
+        """Learn nothing."""
+        return self
+
+    def score(self, bars: np.ndarray, marks: np.ndarray) -> float:
+        """Pearson r."""
+        one = np.array([[self.w_ret, self.w_streak, self.eps]])
+        return float(numpy_scores(bars.T, marks, one)[0])
+
+
+def searched_scores(bars: np.ndarray, marks: np.ndarray, sets: np.ndarray) -> np.ndarray:
+    """Pearson r of every set, by scikit-learn's search on all bars at once."""
+    every = np.arange(len(bars))
+    choices = [{"w_ret": [a], "w_streak": [b], "eps": [c]} for a, b, c in sets]
+    search = GridSearchCV(_Formula(), choices, cv=[(every, every)], refit=False)
+    found: np.ndarray = search.fit(bars, marks).cv_results_["mean_test_score"]
+    return found
 
 
 def fit_lines() -> list[Line]:

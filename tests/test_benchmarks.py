@@ -20,6 +20,8 @@ from benchmarks import (
     many,
     methods,
     peers,
+    speed_commands,
+    speed_proxies,
     tuning,
 )
 from benchmarks.bars import bars
@@ -29,6 +31,8 @@ from deep import presets
 from proxytools import features, synthetic
 from proxytools.errors import InputError
 from proxytools.metrics.bar import pearson
+from proxytools.proxies.formula import grid
+from proxytools.proxies.scoring import scores
 from proxytools.types import Proxy, Spans
 
 ROOT = Path(__file__).parent.parent
@@ -254,6 +258,21 @@ def test_few_labels_are_a_share_of_many():
     assert line["pearson_r"] == {"few": 0.5, "many": 0.625, "share": 0.8}
     report = {"summary": [line], "few": many.FEW, "many": many.MANY}
     assert "| planted medium, r | 1 | 0.500 | 0.625 | 80.0% |" in detector_tables.many(report)
+
+
+def test_the_rivals_of_the_formula_search_find_the_same():
+    rng = np.random.default_rng(0)
+    bars, marks = np.abs(rng.normal(size=(400, 3))), (rng.random(400) < 0.1).astype(float)
+    sets = grid("classic")
+    ours = scores(bars, marks, sets)
+    np.testing.assert_allclose(speed_proxies.searched_scores(bars, marks, sets), ours, atol=1e-12)
+    np.testing.assert_allclose(speed_proxies.numpy_scores(bars.T, marks, sets), ours, atol=1e-12)
+
+
+def test_labelling_and_starting_are_timed():
+    lines = speed_commands.label_lines(2_100, repeats=1) + speed_commands.start_lines(repeats=1)
+    assert all(line["value"] > 0 for line in lines)
+    assert len(lines) == 4
 
 
 def test_growth_measures_a_job_in_a_process_of_its_own(tmp_path):

@@ -237,7 +237,8 @@ def test_span_share_finds_planted_spans():
 
 def test_the_rivals_of_the_benchmark_compute_the_same(windows):
     found = features.compute(windows, "classic").values
-    np.testing.assert_allclose(found, speed_features.vectorised(windows), rtol=1e-5, atol=1e-7)
+    for rival in (speed_features.vectorised, speed_features.by_coreforecast):
+        np.testing.assert_allclose(found, rival(windows), rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(found[0], speed_features.by_pandas(windows[0]), rtol=1e-5, atol=1e-7)
     lines = speed_features.features_lines(windows=40, pandas_windows=2, repeats=1)
     assert all(line["value"] > 0 for line in lines)

@@ -12,16 +12,14 @@ from unittest import mock
 
 import torch
 
-from benchmarks.speed_deep import EPOCHS, N_WINDOWS, Job
+from benchmarks.speed_deep import BARS, EPOCHS, N_WINDOWS, Job, flops, product_rate
 from benchmarks.speed_proxies import Line, ratio, timed
 from deep import chain_triton, steps, sums
 from deep.detector import SpanDetector
 from deep.presets import preset
-from deep.settings import Settings
 from proxytools import features, synthetic
 
-SIZE = 8192  # of the matrices whose product is the ceiling
-BARS, BATCH = 105, 32
+BATCH = 32
 PREDECESSOR = 132  # seconds it reported for the same passes on an RTX 4090
 
 
@@ -33,8 +31,8 @@ def cuda_lines() -> list[Line]:
 def _jade_lines() -> list[Line]:
     job = Job(preset("jade"), "cuda")
     (seconds,) = timed(partial(job.ours, EPOCHS), repeats=3)
-    took, rate = median(seconds), _product_rate()
-    share = _flops(job.settings, job.values.shape[2]) * N_WINDOWS * EPOCHS / took / rate
+    took, rate = median(seconds), product_rate("cuda")
+    share = flops(job.settings, job.values.shape[2]) * N_WINDOWS * EPOCHS / took / rate
     what = f"jade, {EPOCHS} epochs on {N_WINDOWS} windows"
     aim = f"under 3 (predecessor, on an RTX 4090: {PREDECESSOR})"
     return [
@@ -42,21 +40,6 @@ def _jade_lines() -> list[Line]:
         _line("float32 matrix product: TFLOP/s", rate / 1e12, "{:.0f}"),
         _line(f"{what}: share of that rate", share, "{:.2%}"),
     ]
-
-
-def _flops(settings: Settings, n_features: int) -> float:
-    """Floating-point operations of the BiLSTM for a window that is learnt from."""
-    per_bar = 2 * 4 * settings.hidden * (n_features + settings.hidden)
-    return 3.0 * 2 * BARS * per_bar  # forwards once, backwards twice; two ways to read
-
-
-def _product_rate() -> float:
-    """Floating-point operations a second of a large matrix product, TF32 as LSTMs may use."""
-    torch.backends.cuda.matmul.allow_tf32 = True
-    x, y = torch.randn(2, SIZE, SIZE, device="cuda")
-    (seconds,) = timed(_waited(lambda: x @ y), repeats=20)
-    torch.backends.cuda.matmul.allow_tf32 = False
-    return 2.0 * SIZE**3 / median(seconds)
 
 
 def _captured_lines() -> list[Line]:

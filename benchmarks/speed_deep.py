@@ -32,6 +32,8 @@ from proxytools import features, synthetic
 
 N_WINDOWS = 168
 EPOCHS = 100
+BARS = 105
+SIZES = {"cpu": 2048, "cuda": 8192}  # of the matrices whose product is the ceiling
 
 
 class Job:
@@ -148,7 +150,31 @@ def _loop_lines(device: str) -> list[Line]:
         ours, bare = timed(partial(job.ours, 3), partial(job.bare, 3))
         what = f"training loop, {name}: speed as a share of a bare PyTorch loop"
         lines.append(_line(what, ratio(ours, bare), "{:.2f}", "0.9"))
-    return lines
+    rate = flops(job.settings, job.values.shape[2]) * N_WINDOWS * 3 / median(ours)
+    what = f"training loop, {name}: FLOP/s as a share of a matrix product's"
+    return [*lines, _line(what, rate / product_rate(device), "{:.0%}", "")]
+
+
+def flops(settings: Settings, n_features: int) -> float:
+    """Floating-point operations of the BiLSTM for a window that is learnt from."""
+    per_bar = 2 * 4 * settings.hidden * (n_features + settings.hidden)
+    return 3.0 * 2 * BARS * per_bar  # forwards once, backwards twice; two ways to read
+
+
+def product_rate(device: str) -> float:
+    """Floating-point operations a second of a large matrix product, on a GPU in TF32."""
+    size = SIZES[device]
+    torch.backends.cuda.matmul.allow_tf32 = True
+    x, y = torch.randn(2, size, size, device=device)
+
+    def product() -> None:
+        x @ y
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    (seconds,) = timed(product, repeats=20)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    return 2.0 * size**3 / median(seconds)
 
 
 def _jade_line(device: str) -> Line:

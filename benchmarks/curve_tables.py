@@ -23,7 +23,7 @@ def labels(report: Row) -> str:
     <BLANKLINE>
     ± is half of the 95 % interval of the mean over seeds ...
     """
-    lines = report["summary"]
+    lines = [line for line in report["summary"] if not _ahead(line["model"])]
     parts = [_learning(lines, data) for data in dict.fromkeys(line["data"] for line in lines)]
     date, cores = report["machine"]["date"], report["machine"]["cores"]
     note = (
@@ -56,6 +56,42 @@ def _learnt(line: Row | None) -> str:
     (low, high), f1 = line["r_interval"], line["span_f1_50"]
     half = (high - low) / 2
     return f"{line['pearson_r']:.3f} ± {half:.3f} ({'-' if f1 is None else f'{f1:.2f}'})"
+
+
+def _ahead(model: str) -> str:
+    """Return how a model is pre-trained; nothing where it is not."""
+    return model.partition("+")[2]
+
+
+def pretrained(report: Row) -> str:
+    """Show what pre-training gives in r at each number of labels, beside the same seeds alone.
+
+    Examples
+    --------
+    >>> rows = [{"data": "planted hard", "seed": 1, "labels": 20, "model": name, "pearson_r": r}
+    ...         for name, r in (("a", 0.3), ("a+masked", 0.35))]
+    >>> print(pretrained({"rows": rows}))
+    | r less that without pre-training (seeds) | 20 |
+    |---|---|
+    | planted hard, a+masked | +0.050 (1) |
+    """
+    rows = report["rows"]
+    r = {(row["data"], row["model"], row["labels"], row["seed"]): row["pearson_r"] for row in rows}
+    ahead = [row for row in rows if _ahead(row["model"])]
+    numbers = sorted({row["labels"] for row in ahead})
+    shown = [["r less that without pre-training (seeds)", *map(str, numbers)]]
+    for data, model in dict.fromkeys((row["data"], row["model"]) for row in ahead):
+        base, cells = model.partition("+")[0], []
+        for n in numbers:
+            seeds = [key[3] for key in r if key[:3] == (data, model, n)]
+            found = [
+                r[data, model, n, seed] - r[data, base, n, seed]
+                for seed in seeds
+                if (data, base, n, seed) in r
+            ]
+            cells.append(f"{sum(found) / len(found):+.3f} ({len(found)})" if found else "-")
+        shown.append([f"{data}, {model}", *cells])
+    return table(shown)
 
 
 def said(report: Row) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.curve_tables import growth, labels, more
+from benchmarks.curve_tables import growth, labels, more, pretrained
 from benchmarks.detector_tables import (
     ablation,
     choices,
@@ -101,6 +101,7 @@ BLOCKS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "speed_cuda": ("speed-cuda", speed_cuda),
     "labels": ("labels", labels),
     "more_labels": ("labels", more),
+    "pretrained": ("labels", pretrained),
     "growth": ("growth", growth),
     "detector": ("detector", detector),
     "ladder": ("reproduction", ladder),

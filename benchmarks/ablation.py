@@ -4,7 +4,7 @@
 BiLSTM of ``single`` on 168 planted medium windows, then with one thing changed at a time, tests on
 500 others, and writes ``benchmarks/results/ablation.json`` after every cell: an interrupted run
 goes on where it stopped. Differences are paired
-on the test windows of all seeds together.
+on the test windows of each seed.
 
 The claim: children of 64 bars at a stride of 5 are split at random, so that siblings stand on both
 sides, and by parent; the same proxy is fitted and judged both ways, and on children of windows that
@@ -202,6 +202,7 @@ def main() -> None:
     claimed = found.earlier.get("claims") or [row for seed in SEEDS for row in claims(seed)]
     for cell in found.missing(plan):
         found.add(measure(*cell, given.runs))
+    found.write()
     print(*claimed, *report(found.rows)["summary"], sep="\n")
 
 

@@ -5,7 +5,7 @@
 measures them with ``evaluate`` on windows never seen, and writes
 ``benchmarks/results/detector.json``. Runs are kept under ``--runs``: one that is
 there is measured, not trained again, so an interrupted benchmark goes on where it stopped.
-Differences between methods are paired on the same test windows, all seeds together.
+Differences between methods are paired on the same test windows, a mean over seeds.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def able(models: list[str], name: str) -> list[str]:
 
 
 def differences(runs: Path, models: list[str], names: list[str]) -> list[Row]:
-    """Compare models two by two, over the test windows of all seeds."""
+    """Compare models two by two, on the test windows of each seed."""
     lines = []
     for name in names:
         own = able(models, name)

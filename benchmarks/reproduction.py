@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.reproduction`` plants 210 medium windows (168 to learn from, 42 that choose
 the pass) for each seed and climbs `LADDER`, each step on top of the one before. What a step gave is
-the paired difference on 500 windows that took no part in anything, all seeds together. Beside it:
+the paired difference on 500 windows that took no part in anything, a mean over seeds. Beside it:
 the formula search, what the split of overlapping windows claims, and which of the predecessor's
 figures do not follow from its own components. Writes ``benchmarks/results/reproduction.json``, and
 goes on where it stopped: ``--again`` names steps to climb anew. ``python -m benchmarks.story``
@@ -149,7 +149,7 @@ def summary(rows: list[Row], folder: Path, earlier: list[Row]) -> list[Row]:
 
 
 def gains(folder: Path, step: str, before: str) -> Row:
-    """Compare two steps on the test windows of all seeds."""
+    """Compare two steps on the test windows of each seed."""
     ours, theirs = ([said(_file(folder, name, seed)) for seed in SEEDS] for name in (step, before))
     r, f1 = paired(ours, theirs, [drawn(seed).mask[-N_TEST:] for seed in SEEDS])
     return {"r_gain": r, "f1_gain": f1}
@@ -259,6 +259,7 @@ def main() -> None:
     print(*beside["splits"], *beside["formula"], sep="\n", flush=True)
     for cell in found.missing(product(LADDER, SEEDS)):
         found.add(climb(*cell, given.runs))
+    found.write()
 
 
 if __name__ == "__main__":

@@ -148,8 +148,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "jade.json")
     given = parser.parse_args()
     beside = {"epochs": given.epochs}
-    found = Cells(given.out, KEY, lambda _: beside, again=lambda _: given.again)
-    for cell in found.missing(product(CHANGES, given.seeds)):
+    plan = list(product(CHANGES, given.seeds))
+    found = Cells(given.out, KEY, lambda _: beside, again=plan if given.again else ())
+    for cell in found.missing(plan):
         found.add(measure(*cell, given.epochs))
 
 

@@ -164,7 +164,7 @@ def main() -> None:
         given.out or (None if given.quick else RESULTS / "labels.json"),
         KEY,
         lambda rows: {"summary": summary(rows), "gains": gains(rows)},
-        again=lambda row: given.again and tuple(row[name] for name in KEY) in cells,
+        again=cells if given.again else (),
     )
     for name, seed, n, model in found.missing(cells):
         at_hand = drawn(name, seed)

@@ -69,7 +69,7 @@ def main() -> None:
         given.out,
         KEY,
         lambda rows: {"few": FEW, "many": MANY, "summary": summary(rows)},
-        again=lambda row: given.again and tuple(row[k] for k in KEY) in plan,
+        again=plan if given.again else (),
     )
     for cell in found.missing(plan):
         found.add(fit(*cell, given.threads))

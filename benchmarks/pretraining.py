@@ -87,13 +87,14 @@ def main() -> None:
         "windows": {"labelled": LABELLED, "unlabelled": UNLABELLED, "tested": TESTED},
         "pretrain_epochs": preset("segmental").pretrain_epochs,
     }
+    plan = list(product(KINDS, SEEDS))
     found = Cells(
         given.out,
         KEY,
         lambda rows: beside | {"summary": summary(rows)},
-        again=lambda _: given.again,
+        again=plan if given.again else (),
     )
-    for cell in found.missing(product(KINDS, SEEDS)):
+    for cell in found.missing(plan):
         found.add(measure(*cell, given.threads))
     print(*summary(found.rows), sep="\n")
 

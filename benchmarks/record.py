@@ -54,8 +54,8 @@ class Cells:
         Those that say what a row is of.
     report : callable
         What else is written, made of all rows.
-    again : callable
-        Whether a row that is there is to be measured anew; its place is kept until then.
+    again : iterable of cells
+        What is to be measured anew; a row that is there stays until then.
 
     Examples
     --------
@@ -77,12 +77,13 @@ class Cells:
         columns: Sequence[str],
         report: Callable[[list[Row]], Row],
         *,
-        again: Callable[[Row], bool] = lambda _: False,
+        again: Iterable[Cell] = (),
     ) -> None:
         self.out, self.columns, self.report = out, columns, report
         self.earlier: Row = json.loads(out.read_text()) if out and out.exists() else {}
         self._rows = {self._cell(row): row for row in self.earlier.get("rows", [])}
-        self._stale = {cell for cell, row in self._rows.items() if again(row)}
+        self._stale = set(again)
+        self._measured_on: Row | None = self.earlier.get("machine")
 
     @property
     def rows(self) -> list[Row]:
@@ -99,13 +100,13 @@ class Cells:
             self._rows[self._cell(row)] = row
             self._stale.discard(self._cell(row))
             print(row, flush=True)
-        self.earlier.pop("machine", None)
+        self._measured_on = None
         self.write()
 
     def write(self) -> None:
         """Write all rows and what is made of them; of rows measured before, on what and when."""
         if self.out:
-            known = {k: self.earlier[k] for k in ("machine",) if k in self.earlier}
+            known = {"machine": self._measured_on} if self._measured_on else {}
             write(self.out, known | self.report(self.rows) | {"rows": self.rows})
 
     def _cell(self, row: Row) -> Cell:

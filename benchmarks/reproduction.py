@@ -249,7 +249,7 @@ def main() -> None:
         seen = {"as it was", "countdown normalised"} <= {row["step"] for row in rows}
         return beside | {"ladder": ladder} | ({"first_pass": first_pass(rows)} if seen else {})
 
-    found = Cells(given.out, KEY, report, again=lambda row: row["step"] in given.again)
+    found = Cells(given.out, KEY, report, again=product(given.again, SEEDS))
     beside["reported"] = REPORTED
     beside["formula"] = [formulas(seed) for seed in SEEDS]
     splits = found.earlier.get("splits")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def _gradients(axis: Any, table: pd.DataFrame) -> None:
     for k, run in enumerate(_runs(table)):
         label = "all weights" if k == 0 else None
         axis.plot(run["epoch"], run["total_grad_norm"], color="black", label=label, **LINE)
-        for name, style in zip(layers, ("-", "--", "-.") * len(layers), strict=False):
+        for name, style in zip(layers, cycle(("-", "--", "-."))):
             label = name if k == 0 else None
             axis.plot(run["epoch"], run[name], color=PROB, ls=style, label=label, **LINE)
     axis.set_yscale("log")

@@ -126,7 +126,7 @@ def test_cells_are_measured_once_or_anew_and_a_row_stays_until_it_is_replaced(tm
     for n, m in cells.missing(plan):
         cells.add({"n": n, "m": m, "x": 10 * n}, {"n": n, "m": "b", "x": 1})  # a twin found with it
     assert json.loads(out.read_text())["sum"] == 32
-    later = Cells(out, key, lambda _: {}, again=lambda row: row["m"] == "b")
+    later = Cells(out, key, lambda _: {}, again=[(1, "b"), (2, "b")])
     assert list(later.missing([*plan, (1, "b"), (3, "a")])) == [(1, "b"), (3, "a")]
     later.add({"n": 1, "m": "b", "x": 5})
     kept = json.loads(out.read_text())

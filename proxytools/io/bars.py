@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -151,7 +152,8 @@ class _Source:
         at = self.table.places(row, self.series)
         runs = pc.run_end_encode(texts(columns[self.series], at, "the name of a series"))
         stops = runs.run_ends.to_pylist()
-        return list(zip(runs.values.to_pylist(), [0, *stops], stops, strict=False))
+        stretches = zip(runs.values.to_pylist(), pairwise([0, *stops]), strict=True)
+        return [(name, start, stop) for name, (start, stop) in stretches]
 
 
 def _longest_steps(source: _Source, gap: clock.Duration | None) -> dict[str, float]:

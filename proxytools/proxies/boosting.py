@@ -7,6 +7,7 @@ used.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from proxytools.proxies.trees import UNREADABLE, checked_lightgbm, checked_xgboo
 from proxytools.types import Float, SpanDataset
 
 
-class BoostedProxy(BarProxy):
+class BoostedProxy(BarProxy, ABC):
     """Gradient-boosted trees per bar, with early stopping inside the training windows.
 
     Each inner fold grows trees until its held-out log loss has not improved for ``patience``
@@ -87,12 +88,13 @@ class BoostedProxy(BarProxy):
         weight = 1.0 + y * (self.positive_weight - 1.0)
         return {"data": rows, "label": y * self.positive_weight / weight, "weight": weight}
 
+    @abstractmethod
     def _boost(self, train: dict[str, Any], rounds: int, held_out: dict[str, Any] | None) -> Any:
-        raise NotImplementedError
+        """Return a library's model of so many rounds."""
 
+    @abstractmethod
     def _best(self, model: Any) -> int:
         """Return the rounds at which the held-out loss was lowest."""
-        raise NotImplementedError
 
 
 class LightGBMProxy(BoostedProxy):

@@ -7,6 +7,7 @@ person can read. The ``classic`` form is signed, so every downward span scores 0
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Self
@@ -86,14 +87,14 @@ def form_named(name: str) -> Form:
     return FORMS[name]
 
 
-class _BarClassifier(ClassifierMixin, BaseEstimator):
+class _BarClassifier(ClassifierMixin, BaseEstimator, ABC):
     """What the formula and its search share as scikit-learn classifiers."""
 
     classes_: NDArray[Any]
 
+    @abstractmethod
     def predict_proba(self, X: ArrayLike) -> Floats:
         """(n, 2) probability of each class."""
-        raise NotImplementedError
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """(n,) the likelier class."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Self
 
 import numpy as np
@@ -15,7 +16,7 @@ from proxytools.proxies.bars import check_target, forget
 from proxytools.types import FeatureSet, Float, SpanDataset, Spans
 
 
-class _Reference(BaseEstimator):
+class _Reference(BaseEstimator, ABC):
     """Scores bars without looking at prices; detects nothing below a probability of one half."""
 
     feature_set = "classic"  # only the shape is read: the smallest set there is
@@ -39,9 +40,9 @@ class _Reference(BaseEstimator):
         check_is_fitted(self)
         return self._prob(*features.values.shape[:2])
 
+    @abstractmethod
     def _prob(self, n: int, n_bars: int) -> NDArray[np.float32]:
         """(n, n_bars) of ``n`` windows."""
-        raise NotImplementedError
 
 
 class Constant(_Reference):
